@@ -1,0 +1,27 @@
+"""The root of the project's exception tree. Standard library only."""
+
+from __future__ import annotations
+
+
+class BadInput(ValueError):
+    """A mistake in what the user gave: one line that says what is wrong and how to mend it.
+
+    Args:
+        message: what is wrong, the value, and the mend; no location and no full stop.
+        key: dotted path of the key in the space file that is to blame, such as ``data.root``;
+            whoever knows the space file turns it into ``file:line``.
+        file: the file that is to blame where it is not the space file (a label file, an image).
+        line: 1-based line in ``file``.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, file: str | None = None, line: int | None = None):
+        super().__init__(message)
+        self.message, self.key, self.file, self.line = message, key, file, line
+
+    def __str__(self) -> str:
+        place = "".join(f"{part}:" for part in (self.file, self.line) if part is not None)
+        return f"{place} {self.message}" if place else self.message
+
+
+class NotFinite(ArithmeticError):
+    """The training loss became NaN or infinite, so that no later epoch can mean anything."""
