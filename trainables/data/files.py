@@ -1,0 +1,135 @@
+"""Image files on disk: that they stay inside their folder, that they can be read, and how to reach their pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from trainables.data.catalog import content_hash, images
+from trainables.data.decode import SUFFIXES, Unreadable, decode, inspect, quiet_pillow
+from trainables.errors import BadInput
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK = 32  # images that a thread takes at once
+SMALL_BYTES = 8192  # mean size of files below which threads cost more than they gain
+
+
+@dataclass(frozen=True)
+class Header:
+    """What one look at a file's bytes tells."""
+
+    hash: bytes
+    width: int
+    height: int
+    grey: bool
+
+
+@dataclass(frozen=True)
+class FilePixels:
+    """`Pixels` that are files on disk."""
+
+    paths: tuple[Path, ...] = field(repr=False)
+
+    def reader(self, cache: Path | None) -> Callable[[int], Image.Image]:
+        """Return the function that decodes the file of a row; nothing is cached."""
+        return lambda row: read_image(self.paths[row])
+
+
+def data_folder(path: str, key: str = "data.root") -> Path:
+    """Return an existing folder as a resolved path; `BadInput` for anything else."""
+    folder = os.path.expanduser(path)
+    if not os.path.isdir(folder):
+        what = "is a file, not a folder" if os.path.isfile(folder) else "does not exist"
+        raise BadInput(f"{path} {what}; give the folder of the data set (seen from {os.getcwd()})", key=key)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise BadInput(f"{path} may not be read; ask for permission to read and enter it", key=key)
+    return Path(folder).resolve()
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode one file; raises `Unreadable`, also for a file that is gone."""
+    try:
+        with open(path, "rb") as file:
+            return decode(file)
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from None
+
+
+def read_header(path: Path) -> Header | Unreadable:
+    """Read a file once, hash it and check that it is an image; the reason where it is not."""
+    try:
+        content = path.read_bytes()
+        return Header(content_hash(content), *inspect(content))
+    except OSError as error:
+        return Unreadable(error.strerror or str(error))
+    except Unreadable as reason:
+        return reason
+
+
+def read_headers(paths: Sequence[Path], names: Sequence[str]) -> list[Header]:
+    """Check every file; one `BadInput` names the first that cannot be read and how many there are."""
+    with quiet_pillow():
+        headers = in_threads(read_header, paths, small=mean_bytes(paths[:CHUNK]) < SMALL_BYTES)
+    refuse_unreadable(names, [header if isinstance(header, Unreadable) else None for header in headers])
+    return headers
+
+
+def mean_bytes(paths: Sequence[Path]) -> float:
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
+    return sum(sizes) / max(1, len(sizes))
+
+
+def refuse_unreadable(names: Sequence[str], reasons: Sequence[Unreadable | None]) -> None:
+    """Raise one `BadInput` for all images that have a reason."""
+    bad = [row for row, reason in enumerate(reasons) if reason is not None]
+    if bad:
+        raise BadInput(
+            f"{images(len(bad))} of {len(names)} cannot be read, first {names[bad[0]]}: {reasons[bad[0]]}; "
+            "repair or remove " + ("it" if len(bad) == 1 else "them"),
+            key="data.root",
+        )
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, small: bool) -> list[Result]:
+    """Apply ``function`` in order, with a few threads where images are not ``small``.
+
+    Decoding lets go of Python's lock; for small images the lock changes hands more often than that gains.
+    """
+    if small:
+        return [function(item) for item in items]
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done: Iterable[list[Result]] = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
+        return [result for results in done for result in results]
+
+
+def list_images(folder: Path, root: Path, key: str = "data.root") -> list[Path]:
+    """Return the image files below ``folder`` by name, but hidden ones; `BadInput` for one that leaves ``root``."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
+                found.append(Path(parent, name))
+    refuse_outside([path for path in found if path.is_symlink()] + [folder], root, key)
+    return found
+
+
+def refuse_outside(paths: Iterable[Path], root: Path, key: str) -> None:
+    """Raise `BadInput` for the first path that a symbolic link leads out of ``root``."""
+    for path in paths:
+        if not is_inside(path, root):
+            raise BadInput(f"{path.relative_to(root)} leads out of the data folder; put the file itself there", key=key)
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Tell whether a path stays in ``root`` (itself resolved) once symbolic links are followed."""
+    return os.path.realpath(path).startswith(os.path.join(root, ""))
