@@ -1,0 +1,74 @@
+"""Classification: one of K classes an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Classification:
+    """The loss, the metrics and the prediction of images (N, ...) with labels (N) in 0..K-1.
+
+    A metric is made from sums over batches, so that they stay on the device until the epoch ends.
+    """
+
+    def __init__(self, classes: Sequence[str], label_smoothing: float = 0.0):
+        self.classes = tuple(classes)
+        self.outputs = len(self.classes)
+        self.label_smoothing = label_smoothing
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean cross entropy to train on, in nats."""
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+
+    def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what `scores` needs of a batch: the summed cross entropy, then the K×K confusion counts (1 + K*K).
+
+        The sums of two batches add up to those of both. The loss is without label smoothing,
+        so that trials which smooth differently compare.
+        """
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        cells = labels * self.outputs + logits.argmax(1)
+        # scatter_add, because bincount asks the device how large its result is and so waits for it.
+        counts = torch.zeros(self.outputs**2, dtype=torch.float64, device=logits.device)
+        counts.scatter_add_(0, cells, torch.ones_like(cells, dtype=torch.float64))
+        return torch.cat([loss.double().view(1), counts])
+
+    def scores(self, sums: Sequence[float]) -> dict[str, float]:
+        """Return the metrics from the summed `measure` of all batches; the loss and those of `confusion_scores`."""
+        loss, *cells = sums
+        confusion = [cells[row * self.outputs : (row + 1) * self.outputs] for row in range(self.outputs)]
+        return {"loss": loss / sum(cells), **confusion_scores(confusion)}
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return the probability of each class (N, K)."""
+        return logits.float().softmax(1)
+
+
+def confusion_scores(confusion: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and macro F1 of counts ``confusion[truth][prediction]``.
+
+    Balanced accuracy is the mean recall of the classes that occur; macro F1 is the mean over the
+    classes that occur or are predicted, where F1 = 2 TP / (2 TP + FP + FN).
+    """
+    hits = [row[index] for index, row in enumerate(confusion)]
+    occur = [sum(row) for row in confusion]
+    predicted = [sum(column) for column in zip(*confusion, strict=True)]
+    recalls = [hit / count for hit, count in zip(hits, occur, strict=True) if count]
+    f1 = [2 * hit / (a + b) for hit, a, b in zip(hits, occur, predicted, strict=True) if a + b]
+    return {
+        "accuracy": sum(hits) / sum(occur),
+        "balanced_accuracy": sum(recalls) / len(recalls),
+        "macro_f1": sum(f1) / len(f1),
+    }
+
+
+def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the metrics of class probabilities (n, K) for true ``labels`` (n)."""
+    logits = torch.tensor(probabilities, dtype=torch.float32).clamp_min(torch.finfo(torch.float32).tiny).log()
+    task = Classification([str(number) for number in range(logits.shape[1])])
+    return task.scores(task.measure(logits, torch.tensor(labels)).tolist())

@@ -1,0 +1,97 @@
+"""The function that Ray Tune calls in a worker: a dict becomes a `TrialConfig`, the loop runs, epochs are reported.
+
+The one file of `trainables` that knows Ray.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from trainables.config import TrialConfig
+from trainables.data import TrialData
+from trainables.errors import NotFinite
+from trainables.files import error_file, weights_file
+
+Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
+
+_data: dict[str, TrialData] = {}  # what this process already fetched; actors are reused from trial to trial
+
+
+def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metric: str, folder: str,
+          saves: Collection[int]) -> None:
+    """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
+
+    Args:
+        config: ``number`` of the trial, and ``trial``: the fields of its `TrialConfig`.
+        fit: the training loop.
+        arrays: the data in Ray's object store by image size.
+        metric: key of the objective in an epoch's row.
+        folder: the search's folder; weights and tracebacks are written below it.
+        saves: epochs after which the weights are kept, beside the last one.
+    """
+    number = config["number"]
+    try:
+        trial = TrialConfig(**config["trial"])
+        for epoch in fit(trial, fetch(arrays[trial.image_size])):
+            row, last = epoch.row(), epoch.epoch >= trial.epochs
+            if epoch.model is not None and (last or epoch.epoch in saves):
+                save(weights_file(folder, number), epoch.model)
+            tune.report({"epoch": epoch.epoch, metric: row.get(metric), "row": row, "done": last})
+    except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
+        write_error(folder, number)
+        tune.report({"failure": kind(problem), "message": line(problem), "done": True})
+
+
+def default_fit(config: TrialConfig, data: TrialData) -> Iterator[Any]:
+    """Run `trainables.fit.fit`, imported in the worker so that the driver need not load torch."""
+    from trainables.fit import fit
+    from trainables.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return fit(config, data)
+
+
+def fetch(reference: ray.ObjectRef) -> TrialData:
+    """Return the data behind ``reference``: fetched once a process, without a copy on its node."""
+    key = reference.hex()
+    if key not in _data:
+        _data[key] = ray.get(reference)
+    return _data[key]
+
+
+def kind(problem: Exception) -> str:
+    """Name a failure; the names are those of `search.endings.Kind`."""
+    if isinstance(problem, NotFinite):
+        return "not finite"
+    text = f"{type(problem).__name__}: {problem}"
+    if isinstance(problem, MemoryError) or "OutOfMemoryError" in text or "can't allocate memory" in text:
+        return "out of memory"
+    return "error"
+
+
+def line(problem: Exception) -> str:
+    """Return the first line of what went wrong."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+def write_error(folder: str, number: int) -> None:
+    """Keep the traceback of the exception at hand for whoever wants to know."""
+    path = error_file(folder, number)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(traceback.format_exc())
+
+
+def save(path: Path, model: Any) -> None:
+    """Write the weights of ``model`` whole or not at all."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, part)
+    part.replace(path)
