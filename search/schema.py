@@ -1,0 +1,83 @@
+"""The JSON Schema of a space file, for editors, from the same tables as the checks.
+
+``python -m search.schema`` prints it, as ``spaces/space.schema.json`` holds it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from search.parameters import MAX_CHOICES
+from search.sections import SECTIONS
+from search.space import NAME
+from trainables.config import Setting, settings
+
+TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema (JSON Schema, draft 2020-12) of a space file."""
+    name = {"description": "name; by default the file's", "type": "string", "pattern": f"^{NAME.pattern}$"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A search space",
+        "type": "object",
+        "properties": {"name": name, **{section: section_schema(section) for section in SECTIONS}},
+        "required": ["space", "budget"],
+        "additionalProperties": False,
+    }
+
+
+def section_schema(section: str) -> dict[str, Any]:
+    cls = SECTIONS[section]
+    values = parameter_schema if section == "space" else value_schema
+    schema = {
+        "type": "object" if section in ("space", "budget") else ["object", "null"],
+        "description": cls.__doc__.split(". ")[0].split("\n")[0].rstrip("."),
+        "properties": {
+            name: {"description": rule.help, "default": getattr(cls, name), **values(rule)}
+            for name, rule in settings(cls).items()
+        },
+        "additionalProperties": False,
+    }
+    return schema | ({"anyOf": [{"required": ["trials"]}, {"required": ["minutes"]}]} if section == "budget" else {})
+
+
+def value_schema(rule: Setting) -> dict[str, Any]:
+    """Return the schema of one value that ``rule`` allows."""
+    kind = TYPES[rule.type]
+    bounds = {"minimum": rule.low, "maximum": rule.high, "exclusiveMinimum": rule.above, "exclusiveMaximum": rule.below}
+    schema = {"type": [kind, "null"] if rule.optional else kind}
+    schema |= {word: bound for word, bound in bounds.items() if bound is not None}
+    if rule.choices:
+        schema["enum"] = [*rule.choices, *([None] if rule.optional else [])]
+    return schema
+
+
+def parameter_schema(rule: Setting) -> dict[str, Any]:
+    """Return the schema of a trial's parameter: a value, or one of the forms that `search.parameters` reads."""
+    value = value_schema(rule)
+    if not rule.searchable:
+        return value
+    values = {"type": "array", "items": value, "uniqueItems": True, "minItems": 1, "maxItems": MAX_CHOICES}
+    forms = [form_schema("choice", values)]
+    if rule.type in (int, float):
+        forms.append(form_schema("int", pair({**value, "type": "integer"}), {"type": "integer", "exclusiveMinimum": 0}))
+    if rule.type is float:
+        forms.append(form_schema("uniform", pair(value), {"type": "number", "exclusiveMinimum": 0}))
+        forms.append(form_schema("loguniform", pair({**value, "exclusiveMinimum": 0})))
+    return {"anyOf": [value, *forms]}
+
+
+def pair(value: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
+
+
+def form_schema(form: str, value: dict[str, Any], step: dict[str, Any] | None = None) -> dict[str, Any]:
+    properties = {form: value} | ({"step": step} if step else {})
+    return {"type": "object", "properties": properties, "required": [form], "additionalProperties": False}
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1))

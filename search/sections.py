@@ -1,0 +1,117 @@
+"""The sections of a space file as frozen values. The checks, the defaults and the JSON Schema all read these tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from search.parameters import fixed_value
+from trainables.config import TrialConfig, did_you_mean, setting, settings
+from trainables.data import DataConfig
+from trainables.errors import BadInput
+from trainables.tasks import METRICS as TASK_METRICS
+
+METRICS = {metric: mode for metrics in TASK_METRICS.values() for metric, mode in metrics.items()}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the search is for: a metric of the validation rows and the direction that is better."""
+
+    metric: str = setting("accuracy", "metric of the validation rows that ranks the trials", choices=tuple(METRICS))
+    mode: str | None = setting(None, "which end is better; by default the metric's own", choices=("max", "min"))
+
+    def __post_init__(self) -> None:
+        if self.mode is None:
+            object.__setattr__(self, "mode", METRICS[self.metric])
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When trials are compared and the worse ones stopped (ASHA over epochs)."""
+
+    max_epochs: int = setting(10, "epochs of a trial that is never stopped", low=1, high=100_000)
+    grace_period: int = setting(1, "epochs that every trial may run before it can be stopped", low=1, high=100_000)
+    reduction_factor: float = setting(3, "one trial in this many goes on at each rung", above=1, high=1000)
+
+    def __post_init__(self) -> None:
+        if self.grace_period > self.max_epochs:
+            wrong = f"{self.grace_period} is above max_epochs {self.max_epochs}; lower it, or raise max_epochs"
+            raise BadInput(wrong, key="schedule.grace_period")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When the search ends: after so many trials, so many minutes, or whichever comes first."""
+
+    trials: int | None = setting(None, "most trials to start", low=1, high=1_000_000)
+    minutes: float | None = setting(None, "most minutes from the first line to the last", above=0, high=1_000_000)
+
+    def __post_init__(self) -> None:
+        if self.trials is None and self.minutes is None:
+            raise BadInput("no budget; give trials, minutes or both", key="budget")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial gets of the machine."""
+
+    cpus_per_trial: int = setting(1, "processor cores of a trial", low=1, high=1024)
+    gpus: int | None = setting(None, "GPUs to use in all; by default every one that torch sees", low=0, high=4096)
+    trials_per_gpu: int = setting(1, "trials that share a GPU", low=1, high=64)
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where MLflow records the search."""
+
+    uri: str | None = setting(None, "MLflow tracking URI; by default SQLite in the results folder")
+    experiment: str | None = setting(None, "MLflow experiment; by default the name of the space")
+
+    def __post_init__(self) -> None:
+        for name in ("uri", "experiment"):
+            value = getattr(self, name)
+            if value is not None and not (value.strip() and value.isprintable()):
+                wrong = f"{value!r} is blank or unprintable; give plain text, or remove it"
+                raise BadInput(wrong, key=f"tracking.{name}")
+
+
+SECTIONS = {
+    "data": DataConfig,
+    "objective": Objective,
+    "space": TrialConfig,
+    "schedule": Schedule,
+    "budget": Budget,
+    "resources": Resources,
+    "tracking": Tracking,
+}
+
+
+def read_section(written: dict[str, Any], section: str) -> dict[str, Any]:
+    """Return the mapping written for ``section``, empty where there is none, once its names are known to be right."""
+    given = written.get(section)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        names = ", ".join(settings(SECTIONS[section]))
+        raise BadInput(f"{given!r:.60} is not a section; indent its keys under it: {names}", key=section)
+    check_known(section, given, settings(SECTIONS[section]))
+    return given
+
+
+def build_section(written: dict[str, Any], section: str) -> Any:
+    """Return the frozen value of ``section``, or raise `BadInput` that names the key to blame."""
+    rules = settings(SECTIONS[section])
+    given = read_section(written, section).items()
+    return SECTIONS[section](**{name: fixed_value(f"{section}.{name}", value, rules[name]) for name, value in given})
+
+
+def check_known(section: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `BadInput` for the first name of ``given`` that is not ``known``, with the likeliest mend."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            homes = [home for home, cls in SECTIONS.items() if name in settings(cls)]
+            mend = f"it belongs under {' or '.join(homes)}" if homes else did_you_mean(name, known)
+            raise BadInput(f"unknown key {name!r}; {mend}", key=f"{section}.{name}" if section else name)
