@@ -1,0 +1,153 @@
+"""The commands: what is typed, what is printed, and the exit status. The work is elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from search import folder as folders
+from search.errors import SearchError
+
+HELP = {
+    "check": ("check a space file and all that it names; creates nothing", "python -m search check spaces/aoi.yaml"),
+    "run": ("search, and register the best model", "python -m search run spaces/aoi.yaml --minutes 5"),
+    "best": ("show the best model of a search", "python -m search best aoi --json"),
+    "list": ("list the searches", "python -m search list"),
+    "predict": ("classify images with the best model", "python -m search predict aoi part1.png part2.png -o out.csv"),
+    "ui": ("open MLflow's pages on the search", "python -m search ui aoi"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; every foreseen mistake is one line on standard error."""
+    given = parser().parse_args(arguments)
+    try:
+        return given.command(given) or 0
+    except SearchError as problem:
+        print(f"search: error: {problem}", file=sys.stderr)
+        return problem.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as everything else here does."""
+
+    def error(self, message: str) -> None:
+        print(f"search: error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="python -m search", description="Find the best small vision model for a folder of images.",
+                 epilog="example: python -m search run spaces/aoi.yaml")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    check = add(commands, "check", check_command)
+    check.add_argument("space", nargs="?", help="space file")
+    check.add_argument("--schema", action="store_true", help="print the JSON Schema of space files instead")
+    add_set(check)
+    run = add(commands, "run", run_command)
+    run.add_argument("space", help="space file")
+    run.add_argument("--name", help="name of the search (default: the space's)")
+    run.add_argument("--minutes", metavar="M", help="time budget, start to finish; same as --set budget.minutes=M")
+    run.add_argument("--trials", metavar="N", help="most trials; same as --set budget.trials=N")
+    run.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store (default: SQLite in the results folder)")
+    run.add_argument("--address", metavar="ADDR", help="Ray cluster to join (default: this machine)")
+    add_set(run)
+    add_name(add(commands, "best", best_command))
+    add(commands, "list", list_command)
+    predict = add(commands, "predict", predict_command)
+    predict.add_argument("images", nargs="+", metavar="[NAME] IMAGES", help="images, or a folder; the latest search unless named first")
+    predict.add_argument("-o", "--output", metavar="CSV", help="write a CSV instead of printing")
+    ui = add(commands, "ui", ui_command)
+    add_name(ui)
+    ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
+    return top
+
+
+def add(commands: Any, name: str, command: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
+    summary, example = HELP[name]
+    new = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}")
+    new.set_defaults(command=command)
+    new.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    new.add_argument("--results", metavar="DIR", type=Path, default=Path("results"),
+                     help="folder that everything is written under (default: results)")
+    return new
+
+
+def add_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                         help="override a key of the space file by its dotted path, such as space.dropout=0.2; repeatable")
+
+
+def add_name(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", nargs="?", help="name of the search (default: the latest)")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def check_command(given: argparse.Namespace) -> None:
+    if given.schema:
+        from search.schema import json_schema
+
+        return print_json(json_schema())
+    if given.space is None:
+        raise SystemExit(parser().error("check: give a space file, or --schema"))
+    from search import plan, views
+    from search.space import load_space
+
+    made = plan.make_plan(load_space(given.space, given.set))
+    print_json(plan.as_dict(made)) if given.json else print(views.plan(made))
+
+
+def run_command(given: argparse.Namespace) -> None:
+    from search import views
+    from search.progress import Progress
+    from search.run import run_search
+    from search.space import load_space
+
+    budget = [f"budget.{key}={value}" for key in ("minutes", "trials") if (value := getattr(given, key)) is not None]
+    space = load_space(given.space, [*given.set, *budget])
+    for warning in space.warnings:
+        print(f"search: warning: {warning}", file=sys.stderr)
+    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+        outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
+                             address=given.address, progress=Progress(terminal))
+    print_json(asdict(outcome)) if given.json else print(views.best(asdict(outcome), given.results, commands=True))
+
+
+def best_command(given: argparse.Namespace) -> None:
+    from search import views
+
+    summary = folders.read_summary(folders.find(given.results, given.name))
+    print_json(summary) if given.json else print(views.best(summary, given.results))
+
+
+def list_command(given: argparse.Namespace) -> None:
+    from search import views
+
+    summaries = [folders.read_summary(folder) for folder in folders.searches(given.results)]
+    print_json(summaries) if given.json else print(views.searches(summaries, given.results))
+
+
+def predict_command(given: argparse.Namespace) -> None:
+    from search.predict import predict
+
+    predict(given.results, given.images, given.output, as_json=given.json)
+
+
+def ui_command(given: argparse.Namespace) -> int:
+    from search.ui import serve
+
+    return serve(given.results, given.name, given.port, as_json=given.json)

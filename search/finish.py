@@ -1,0 +1,158 @@
+"""The end of a search: the best model scored once on rows that no trial saw, written, and registered in MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.clock import Clock
+from search.endings import State
+from search.errors import NoUsableTrial
+from search.folder import write_summary
+from search.plan import Plan, sealed_images
+from search.tracking import Tracker, redacted
+from search.trials import Trial, Trials
+from trainables.data import Images
+from trainables.files import weights_file
+
+RESAMPLES = 1000
+Z95 = 1.959963984540054  # quantile of the standard normal distribution at 97.5 %
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found; the fields of `best --json`.
+
+    Attributes:
+        trial: number of the best trial; ``trial_state`` is COMPLETE, or PRUNED where none ran to its end.
+        params: its searched parameters; ``config`` has them all.
+        val: its objective on the validation rows.
+        test: the objective's value on the sealed rows.
+        test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
+        trials: trials by end state.
+        model: folder of `model.safetensors` and `model.json`.
+        registered: URI by which MLflow serves the model.
+    """
+
+    name: str
+    state: str
+    metric: str
+    trial: int
+    trial_state: str
+    params: dict[str, Any]
+    config: dict[str, Any]
+    val: float
+    test: float
+    test_interval: tuple[float, float]
+    interval_method: str
+    test_rows: int
+    trials: dict[str, int]
+    failures: dict[str, int]
+    model: str
+    registered: str
+    tracking: str
+    experiment_id: str
+    run_id: str
+    seconds: float
+
+
+def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock) -> Outcome:
+    """Score the best trial once on the sealed rows, write and register its model, and record it all.
+
+    Raises:
+        NoUsableTrial: no trial has a score and weights.
+    """
+    best = choose(trials, folder)
+    write_best(plan, folder, best)
+    sealed = sealed_images(plan, best.config.image_size, cache)
+    found = predictions(folder / "model", sealed)
+    test, interval, method = sealed_score(found, sealed.labels, trials.metric)
+    tracker.flush()
+    registered = tracker.register(folder / "model", sealed.pixels[:2].astype(np.float32) / 255, found[:2])
+    outcome = Outcome(
+        name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
+        params=best.params,
+        config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
+        interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
+        model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
+        experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed,
+    )
+    low, high = interval
+    metrics = {"val": outcome.val, "test": test, "test_low": low, "test_high": high}
+    tracker.summarise(metrics, {"best_trial": str(best.number), "model": registered})
+    write_summary(folder, dataclasses.asdict(outcome))
+    return outcome
+
+
+def choose(trials: Trials, folder: Path) -> Trial:
+    """Return the best trial whose weights are there: a finished one if any, else the one that came farthest.
+
+    Raises:
+        NoUsableTrial: with what became of the trials, and the mend.
+    """
+    for trial in trials.ranked():
+        if weights_file(folder, trial.number).exists():
+            return trial
+    counts = ", ".join(f"{number} {state.lower()}" for state, number in trials.counts().items() if number)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in failures(trials).items())
+    mend = f"see {folder / 'errors'}" if trials.counts()[State.FAILED] else "give more minutes, or lower schedule.max_epochs"
+    raise NoUsableTrial(f"no trial came to a score ({counts or 'none started'}{'; ' + kinds if kinds else ''}); {mend}")
+
+
+def write_best(plan: Plan, folder: Path, best: Trial) -> None:
+    """Write the best trial's weights and everything that rebuilds its network to ``folder/model``."""
+    from trainables.export import Card, write_model
+
+    config = best.config
+    card = Card(architecture=config.architecture, channels=plan.channels, size=config.image_size,
+                classes=plan.catalog.classes, dropout=config.dropout, config=dataclasses.asdict(config))
+    write_model(folder / "model", weights_file(folder, best.number), card)
+
+
+def predictions(model: Path, images: Images) -> np.ndarray:
+    """Return what the written model, read back from its files, makes of ``images``: float32 (n, classes)."""
+    from trainables.export import probabilities, read_model
+
+    return probabilities(read_model(model)[0], images.pixels)
+
+
+def sealed_score(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, tuple[float, float], str]:
+    """Score the predictions for the sealed rows by ``metric``, with a 95 % interval and the name of its method."""
+    from trainables.tasks.classification import scores
+
+    value = scores(probabilities, labels)[metric]
+    if metric == "accuracy":
+        return value, wilson(round(value * len(labels)), len(labels)), "Wilson"
+    return value, bootstrap(probabilities, labels, metric), f"bootstrap, {RESAMPLES} resamples"
+
+
+def wilson(right: int, rows: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion by Wilson's score method.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+    share, squared = right / rows, Z95**2
+    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
+    half = Z95 * math.sqrt(share * (1 - share) / rows + squared / (4 * rows**2)) / (1 + squared / rows)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
+    """Return the 95 % percentile interval of ``metric`` over resamples of the rows (Efron, 1979)."""
+    from trainables.tasks.classification import scores
+
+    draws = np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels)))
+    values = [scores(probabilities[rows], labels[rows])[metric] for rows in draws]
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def failures(trials: Trials) -> dict[str, int]:
+    """Return how many trials failed of each kind."""
+    return dict(Counter(trial.ending.kind.value for trial in trials.ended(State.FAILED)))

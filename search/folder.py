@@ -1,0 +1,118 @@
+"""A search's own folder below the results folder: what is in it, and its one-file summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search.errors import Interrupted, SpaceError
+from search.space import check_name
+from search.trials import Trial, Trials
+from trainables.errors import BadInput
+from trainables.files import weights_file
+
+SUMMARY = "search.json"
+
+
+def claim(results: Path, name: str) -> Path:
+    """Return the folder that a new search will have, without making it; refuse a name or place that cannot be used.
+
+    Raises:
+        SpaceError: the name cannot be one, is taken, or the results folder cannot be written.
+    """
+    try:
+        check_name(name)
+    except BadInput as problem:
+        raise SpaceError(problem.message.replace("`name:`", "--name"), place=f"--name {name}"[:90]) from None
+    folder = results / name
+    if folder.exists():
+        raise SpaceError(f"a search named {name!r} stands there; see it with `best {name}`, choose another --name, "
+                         "or remove that folder", place=str(folder))
+    check_writable(results)
+    return folder
+
+
+def check_writable(results: Path) -> None:
+    """Refuse a results folder that cannot be made or written, without making it."""
+    existing = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise SpaceError(f"{str(existing)!r} is not a folder; give another --results", place=str(results))
+    try:
+        tempfile.TemporaryDirectory(dir=existing).cleanup()  # what permissions alone do not tell of: root, read-only, full
+    except OSError as problem:
+        what = f"folder {str(existing)!r} cannot be written ({problem.strerror})"
+        raise SpaceError(f"{what}; give another --results", place=str(results)) from None
+
+
+@contextmanager
+def recorded(folder: Path, trials: Trials) -> Iterator[None]:
+    """Make the folder, for this user alone, and keep the search's state in its summary, however the search ends."""
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "weights").mkdir()
+    write_summary(folder, {"name": folder.name, "state": "running", "pid": os.getpid()})
+    try:
+        yield
+    except BaseException as problem:
+        state = "interrupted" if isinstance(problem, (Interrupted, KeyboardInterrupt)) else "failed"
+        reason = str(problem) or type(problem).__name__
+        write_summary(folder, {"name": folder.name, "state": state, "reason": reason, "trials": trials.counts()})
+        raise
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write the summary whole or not at all."""
+    part = folder / f"{SUMMARY}.part"
+    part.write_text(json.dumps(summary, indent=2) + "\n")
+    part.replace(folder / SUMMARY)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / SUMMARY).read_text())
+    except (OSError, ValueError):
+        raise SpaceError("no search has written its summary there; `list` shows those that did", place=str(folder)) from None
+
+
+def searches(results: Path) -> list[Path]:
+    """Return the folders of all searches, oldest first."""
+    return sorted((path.parent for path in results.glob(f"*/{SUMMARY}")), key=lambda path: (path / SUMMARY).stat().st_mtime)
+
+
+def find(results: Path, name: str | None) -> Path:
+    """Return the folder of the search ``name``, or of the latest one.
+
+    Raises:
+        SpaceError: there is none.
+    """
+    known = searches(results)
+    if name is None and known:
+        return known[-1]
+    for folder in known:
+        if folder.name == name:
+            return folder
+    names = ", ".join(folder.name for folder in known) or "none yet; start one with `run SPACE.yaml`"
+    raise SpaceError(f"no search named {name!r}; there: {names}" if name else f"no searches; there: {names}", place=str(results))
+
+
+class Keeper:
+    """Deletes the weights of trials that cannot be chosen any more, as each trial ends."""
+
+    def __init__(self, folder: Path, trials: Trials, keep: int = 3):
+        self._folder, self._trials, self._keep = folder, trials, keep
+
+    def begin(self, trial: Trial) -> None:
+        """Do nothing: a trial begins without weights."""
+
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
+        """Do nothing: a running trial keeps its weights."""
+
+    def end(self, trial: Trial) -> None:
+        kept = {other.number for other in self._trials.ranked()[: self._keep]}
+        for other in self._trials:
+            if other.ending is not None and other.number not in kept:
+                weights_file(self._folder, other.number).unlink(missing_ok=True)

@@ -1,0 +1,127 @@
+"""Everything that can be known before training: what `check` prints and what `run` starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import SpaceError
+from search.parameters import Choice, Float, Int
+from search.resources import Machine, this_machine
+from search.space import Space
+from trainables.cost import Cost, cost
+from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
+from trainables.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A space beside its data, its networks and its machine, found to fit together."""
+
+    space: Space
+    catalog: Catalog
+    split: Split
+    machine: Machine
+    costs: dict[tuple[str, int], Cost]
+    rungs: tuple[int, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.catalog.channels
+
+
+def make_plan(space: Space, machine: Machine | None = None) -> Plan:
+    """Read the data's rows, split them, and hold every choice of ``space`` against them. Creates nothing.
+
+    Raises:
+        SpaceError: the first thing that does not fit, with the place in the space file.
+    """
+    try:
+        machine = machine or this_machine(space.resources)
+        catalog = scan(space.data)
+        parts = split(catalog, space.data.test, space.data.val, space.data.seed)
+        _check_batches(space, len(parts.pool))
+        costs = {
+            (name, size): cost(name, catalog.channels, len(catalog.classes), size)
+            for name in space.values("architecture")
+            for size in space.values("image_size")
+        }
+    except BadInput as problem:
+        raise SpaceError.of(problem, space.where) from None
+    schedule = space.schedule
+    return Plan(space, catalog, parts, machine, costs,
+                rungs(schedule.max_epochs, schedule.grace_period, schedule.reduction_factor))
+
+
+def _check_batches(space: Space, pool: int) -> None:
+    """Refuse a batch that is larger than the rows of the smallest split ratio that it can meet."""
+    ratio, largest = bounds(space, "split_ratio")[0], bounds(space, "batch_size")[1]
+    rows = max(1, round(ratio * pool))
+    if largest > rows:
+        raise BadInput(f"batch_size: {largest} is more than the {rows} training rows at split_ratio {ratio:g}; "
+                       f"give at most {rows}", key="space.batch_size")
+
+
+def bounds(space: Space, name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value that parameter ``name`` can take."""
+    match space.parameters.get(name):
+        case Choice(options):
+            return min(options), max(options)
+        case Float(low, high) | Int(low, high):
+            return low, high
+    [value] = space.values(name)
+    return value, value
+
+
+def rungs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
+    """Return the epochs after which ASHA compares trials: grace_period · reduction_factor^k, below max_epochs.
+
+    Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
+    """
+    epochs, rung = [], float(grace_period)
+    while rung < max_epochs:
+        epochs.append(-int(-rung // 1))
+        rung *= reduction_factor
+    return tuple(dict.fromkeys(epochs))
+
+
+def decode(plan: Plan, cache: Path) -> dict[int, TrialData]:
+    """Decode the rows that trials may see, once for every image size; the sealed rows are not among them.
+
+    Raises:
+        SpaceError: an image cannot be read.
+    """
+    try:
+        return trial_data(plan.catalog, plan.split, plan.space.values("image_size"), cache)
+    except BadInput as problem:
+        raise SpaceError.of(problem, plan.space.where) from None
+
+
+def sealed_images(plan: Plan, size: int, cache: Path) -> Images:
+    """Decode the sealed rows at ``size`` pixels. Only the finish calls this."""
+    rows = plan.split.test
+    return Images(load_rows(plan.catalog, rows, size, plan.catalog.channels, cache), plan.catalog.labels[rows])
+
+
+def as_dict(plan: Plan) -> dict[str, Any]:
+    """Return what `check --json` prints."""
+    catalog, parts, space = plan.catalog, plan.split, plan.space
+    counts = {name: int((catalog.labels == index).sum()) for index, name in enumerate(catalog.classes)}
+    return {
+        "space": space.as_dict(),
+        "data": {
+            "rows": len(catalog.labels), "classes": counts, "channels": plan.channels,
+            "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
+            "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
+            "duplicates": parts.duplicates, "conflicts": len(parts.conflicts),
+        },
+        "combinations": space.combinations(),
+        "architectures": [
+            {"architecture": name, "image_size": size, "params": cost.params, "macs": cost.macs}
+            for (name, size), cost in plan.costs.items()
+        ],
+        "rungs": [*plan.rungs, space.schedule.max_epochs],
+        "machine": {"cpus": plan.machine.cpus, "gpus": plan.machine.gpus, "concurrent": plan.machine.concurrent},
+        "warnings": list(space.warnings),
+    }

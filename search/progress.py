@@ -1,0 +1,138 @@
+"""What a person sees while a search runs: one live picture on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.clock import Clock
+from search.endings import State
+from search.plan import Plan
+from search.trials import Trial, Trials
+
+REFRESH_PER_SECOND = 2
+STATUS_SECONDS = 30  # between two lines of plain output in which nothing ended
+SHOWN_TRIALS = 12
+
+
+class Silent:
+    """Shows nothing; what `run_search` uses when it is called from a program."""
+
+    def phase(self, text: str) -> None:
+        """Say what the search is doing."""
+
+    @contextmanager
+    def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
+        """Show ``trials`` until the context ends."""
+        yield
+
+    def begin(self, trial: Trial) -> None:
+        """Note that a trial has begun."""
+
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
+        """Note that a trial has reported an epoch."""
+
+    def end(self, trial: Trial) -> None:
+        """Note that a trial has ended."""
+
+
+class Progress(Silent):
+    """Shows the search on ``stream``: live where that is a terminal, else a line an event.
+
+    ``stream`` must not be file descriptor 1 or 2, which the log has while the search runs, but a copy of it.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.console = Console(file=stream, highlight=False)
+        self._text = ""
+        self._plan: Plan | None = None
+        self._best: int | None = None
+        self._last_line = time.monotonic()
+
+    def phase(self, text: str) -> None:
+        self._text = text
+        if self._plan is None or not self.console.is_terminal:
+            self.console.print(f"{text} …", style="dim")
+
+    @contextmanager
+    def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
+        self._plan, self._trials, self._clock = plan, trials, clock
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(self, console=self.console, refresh_per_second=REFRESH_PER_SECOND, transient=True,
+                  redirect_stdout=False, redirect_stderr=False):
+            yield
+
+    def begin(self, trial: Trial) -> None:
+        self._text = "searching"
+
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
+        if not self.console.is_terminal and time.monotonic() - self._last_line > STATUS_SECONDS:
+            self._print(self._status())
+
+    def end(self, trial: Trial) -> None:
+        best = self._trials.best()
+        better = best is not None and best is trial and best.number != self._best
+        self._best = best.number if best else None
+        if not self.console.is_terminal:
+            self._print(f"{clock_text(self._clock.elapsed)}  {ended(trial, self._trials.metric)}" + ("  <- best" if better else ""))
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(line, soft_wrap=True, markup=False)
+
+    def _status(self) -> str:
+        """Return the budget, the endings and the best so far in one line."""
+        trials, counts = self._trials, self._trials.counts()
+        limit = self._plan.space.budget.trials
+        spent = clock_text(self._clock.elapsed) + (f" of {clock_text(self._clock.seconds)}" if self._clock.seconds else "")
+        number = f"{len(trials)}" + (f" of {limit}" if limit else "")
+        left = f", {clock_text(max(0, self._clock.left))} left" if self._clock.seconds else ""
+        return (f"{spent}{left} | {number} trials: {len(trials.running())} running, {counts[State.COMPLETE]} complete, "
+                f"{counts[State.PRUNED]} stopped early, {counts[State.FAILED]} failed")
+
+    def __rich__(self) -> Group:
+        """Return the picture of this moment; rich asks for it a few times a second."""
+        best, metric = self._trials.best(), self._trials.metric
+        searched = list(self._plan.space.parameters)
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for heading in ("trial", "epoch", metric, "parameters"):
+            table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        for trial in self._trials.running()[:SHOWN_TRIALS]:
+            score = f"{trial.rows[-1][metric]:.4f}" if trial.rows else "-"
+            table.add_row(str(trial.number), f"{trial.epoch}/{trial.config.epochs}", score, parameters(trial, searched))
+        found = "none yet" if best is None else f"{best.ending.value:.4f} by trial {best.number}: {parameters(best, searched)}"
+        name = self._plan.space.name
+        return Group(Text(f"{name}: {self._text}", style="bold"), Text(self._status()), Text(f"best {metric}: {found}"), table)
+
+
+def ended(trial: Trial, metric: str) -> str:
+    """Return one line on how ``trial`` ended."""
+    ending = trial.ending
+    score = f" {metric} {ending.value:.4f}" if ending.value is not None else ""
+    why = f" ({ending.kind}{': ' + ending.message if ending.message else ''})" if ending.kind else ""
+    return f"trial {trial.number:<4} {ending.state:<8}{score} after {trial.epoch} epochs, {trial.seconds:.0f} s{why}"
+
+
+def parameters(trial: Trial, names: list[str]) -> str:
+    """Return the searched parameters of ``trial`` in one line."""
+    return " ".join(f"{name}={short(trial.params[name])}" for name in names if name in trial.params)
+
+
+def short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def clock_text(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

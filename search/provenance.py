@@ -1,0 +1,53 @@
+"""Where a search's numbers come from: the code, the versions and the machine, as tags for the record."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pillow")
+
+
+def git(*arguments: str) -> str | None:
+    """Return what git prints for the checkout that this code stands in, or None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def uncommitted() -> str:
+    """Return the checkout's uncommitted changes as a diff; empty where there are none, or no git."""
+    return git("diff", "HEAD") or ""
+
+
+def tags() -> dict[str, str]:
+    """Return the git commit, whether the tree was clean, and the versions of Python, packages and system."""
+    commit = git("rev-parse", "HEAD")
+    found = {"git_commit": commit.strip(), "git_clean": str(not uncommitted()).lower()} if commit else {}
+    versions = {f"version_{name}": version(name) for name in PACKAGES}
+    system = {"version_python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
+              "processor": processor(), "command": " ".join(sys.argv)}
+    return {**found, **versions, **system}
+
+
+def version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """Return the processor's name as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,130 @@
+"""Where trials run: this machine by default, or a Ray cluster; and how many of them at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import EnvironmentProblem, SpaceError
+from search.sections import Resources
+from trainables.errors import BadInput
+
+CODE = Path(__file__).parent.parent  # what workers must be able to import from, also where nothing is installed
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a search may use. ``gpus`` is 0 where none is used; ``concurrent`` trials run at a time."""
+
+    cpus: int
+    gpus: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    concurrent: int
+
+    def per_trial(self) -> dict[str, float]:
+        """Return the resources of one trial in Ray's terms."""
+        gpu = {"gpu": self.gpus_per_trial} if self.gpus_per_trial else {}
+        return {"cpu": self.cpus_per_trial, **gpu}
+
+    def describe(self) -> str:
+        gpus = f", {self.gpus} GPU{'s' * (self.gpus > 1)}" if self.gpus else ", no GPU"
+        return f"{self.cpus} CPU core{'s' * (self.cpus > 1)}{gpus}: {self.concurrent} trial{'s' * (self.concurrent > 1)} at a time"
+
+
+def this_machine(resources: Resources) -> Machine:
+    """Look at this machine, without importing torch or Ray.
+
+    Raises:
+        BadInput: more was asked for than there is.
+    """
+    return share_out(len(os.sched_getaffinity(0)), visible_gpus(), resources)
+
+
+def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
+    """Divide ``cpus`` cores and ``gpus`` GPUs among trials as ``resources`` says.
+
+    Raises:
+        BadInput: more was asked for than there is.
+    """
+    if resources.gpus is not None and resources.gpus > gpus:
+        raise BadInput(f"{resources.gpus} asked for, but there are {gpus}; give at most {gpus}", key="resources.gpus")
+    if resources.cpus_per_trial > cpus:
+        what = f"{resources.cpus_per_trial} asked for, but there are {cpus}"
+        raise BadInput(f"{what}; give at most {cpus}", key="resources.cpus_per_trial")
+    used = gpus if resources.gpus is None else resources.gpus
+    if not used:
+        return Machine(cpus, 0, resources.cpus_per_trial, 0.0, int(cpus // resources.cpus_per_trial))
+    concurrent = used * resources.trials_per_gpu
+    cores = min(resources.cpus_per_trial, cpus / concurrent)  # a trial on a GPU can live on a part of a core
+    return Machine(cpus, used, cores, 1 / resources.trials_per_gpu, concurrent)
+
+
+def visible_gpus() -> int:
+    """Return how many NVIDIA GPUs this process may use, as the driver and CUDA_VISIBLE_DEVICES say."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False).stdout
+    present = sum(line.startswith("GPU ") for line in listed.splitlines())
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return present if chosen is None else min(present, sum(1 for part in chosen.split(",") if part.strip() not in ("", "-1")))
+
+
+def check_address(address: str | None) -> None:
+    """Refuse the address of a Ray cluster at which nothing listens.
+
+    Raises:
+        SpaceError: names the address and the mend.
+    """
+    if address is None or address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as problem:
+        mend = "give HOST:PORT of a running head node (`ray start --head`), or leave --address out"
+        raise SpaceError(f"{address!r}: no Ray cluster answers there ({problem}); {mend}", place="--address") from None
+
+
+@contextmanager
+def ray_session(resources: Resources, machine: Machine, address: str | None = None) -> Iterator[tuple[Any, Machine]]:
+    """Start Ray on ``machine``, or join the cluster at ``address``; yield the `ray` module and what trials may use.
+
+    Raises:
+        EnvironmentProblem: Ray does not start or the cluster does not take us.
+        SpaceError: the cluster has less than ``resources`` ask for.
+    """
+    import ray
+
+    if address is None:
+        where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False}
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.environ.get("PYTHONPATH"))))
+    else:
+        packages = [str(CODE / "search"), str(CODE / "trainables")]
+        where = {"address": address, "runtime_env": {"py_modules": packages}}
+    try:
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as problem:
+        what = f"the Ray cluster at {address!r}" if address else "Ray on this machine"
+        raise EnvironmentProblem(f"{what} does not start: {str(problem).splitlines()[0]}") from None
+    try:
+        yield ray, machine if address is None else _cluster(ray, resources)
+    finally:
+        ray.shutdown()
+
+
+def _cluster(ray: Any, resources: Resources) -> Machine:
+    total = ray.cluster_resources()
+    try:
+        return share_out(int(total.get("CPU", 0)), int(total.get("GPU", 0)), resources)
+    except BadInput as problem:
+        raise SpaceError(problem.message, key=problem.key, place="--address") from None

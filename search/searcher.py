@@ -1,0 +1,129 @@
+"""Ray's `Searcher` over Optuna's ask and tell: where a trial begins, reports and ends in the driver."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+
+from search.clock import Clock
+from search.endings import Kind, State, decide, unusable
+from search.parameters import Choice, Float, Int, Parameter
+from search.space import Space
+from search.trials import Trial, Trials
+
+ROW = "row/"  # Ray flattens what a trial reports; this is what the trial's own numbers then begin with
+
+
+STATES = {
+    State.COMPLETE: optuna.trial.TrialState.COMPLETE,
+    State.PRUNED: optuna.trial.TrialState.PRUNED,
+    State.FAILED: optuna.trial.TrialState.FAIL,
+}
+
+
+def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """Return Optuna's distribution for a parameter of the space."""
+    match parameter:
+        case Float(low, high, log, step):
+            return optuna.distributions.FloatDistribution(low, high, log=log, step=step)
+        case Int(low, high, step):
+            return optuna.distributions.IntDistribution(low, high, step=step)
+        case Choice(options):
+            return optuna.distributions.CategoricalDistribution(options)
+    raise TypeError(f"no distribution for {parameter!r}")
+
+
+def create_study(space: Space, folder: Path) -> optuna.Study:
+    """Create the search's study in an SQLite file of its own, sampled by TPE with the space's seed."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        study_name=folder.name,
+        storage=f"sqlite:///{folder / 'optuna.db'}",
+        sampler=optuna.samplers.TPESampler(seed=space.data.seed),
+        direction={"max": "maximize", "min": "minimize"}[space.objective.mode],
+    )
+
+
+class OptunaSearcher(Searcher):
+    """Asks Optuna for configurations, tells it how they ended, and keeps `Trials` and the tracker up to date.
+
+    Ray calls one method at a time from its own loop. Optuna's storage is the only state: nothing is pickled.
+
+    Args:
+        clock: the time budget; the number of trials is the space's.
+        watchers: objects with ``begin(trial)``, ``epoch(trial, row)`` and ``end(trial)``, told of every event.
+    """
+
+    def __init__(self, space: Space, study: optuna.Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = ()):
+        super().__init__(metric=space.objective.metric, mode=space.objective.mode)
+        self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
+        self._distributions = {name: distribution(parameter) for name, parameter in space.parameters.items()}
+        self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        if self._spent():
+            return Searcher.FINISHED
+        asked = self._study.ask(self._distributions)
+        trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
+        self._by_id[trial_id] = trial, asked
+        self._trials.add(trial)
+        self._tell_watchers("begin", trial)
+        return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
+
+    def _spent(self) -> bool:
+        """Tell whether the budget forbids another trial: by number, or because none could finish in the time left."""
+        limit = self._space.budget.trials
+        if limit is not None and len(self._trials) >= limit:
+            return True
+        finished = [trial.seconds for trial in self._trials.ended(State.COMPLETE)]
+        return self._clock.left <= min(finished, default=0)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        trial, asked = self._by_id[trial_id]
+        row = {key.removeprefix(ROW): value for key, value in result.items() if key.startswith(ROW)}
+        if not row or row["epoch"] <= trial.epoch:
+            return
+        trial.rows.append(row)
+        if not unusable(row.get(self.metric)):
+            asked.report(row[self.metric], step=row["epoch"])
+        self._tell_watchers("epoch", trial, row)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        failure = (Kind.LOST, "its worker process died, see search.log") if error else None
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+            failure = (result["failure"], result["message"]) if "failure" in result else None
+        self._end(*self._by_id[trial_id], failure=failure)
+
+    def close(self, reason: Kind) -> None:
+        """End every trial that is still running: it was stopped from outside, for ``reason``."""
+        for trial, asked in self._by_id.values():
+            self._end(trial, asked, stopped_by=reason)
+
+    def _end(self, trial: Trial, asked: optuna.Trial, **circumstances: Any) -> None:
+        if trial.ending is not None:
+            return
+        trial.end(decide(trial.rows, self.metric, trial.config.epochs, **circumstances))
+        if trial.ending.kind:
+            asked.set_user_attr("kind", trial.ending.kind.value)
+        complete = trial.ending.state is State.COMPLETE
+        self._study.tell(asked, values=trial.ending.value if complete else None, state=STATES[trial.ending.state])
+        self._tell_watchers("end", trial)
+
+    def _tell_watchers(self, event: str, *arguments: Any) -> None:
+        for watcher in self._watchers:
+            getattr(watcher, event)(*arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Ray pickles its searcher for a restore that is never asked for."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the study is in its own storage."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: the study is in its own storage."""

@@ -1,0 +1,323 @@
+"""MLflow: one experiment a space, a parent run a search, a child run a trial, written by one buffered thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import trainables
+from search import provenance
+from search.errors import Interrupted, SpaceError
+from search.plan import Plan
+from search.space import Space
+from search.trials import Trial, Trials
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FLUSH_SECONDS = 1.0
+CLOSE_SECONDS = 60.0
+SERVER_SECONDS = 5.0
+MAX_METRICS = 1000  # MLflow's limit for one log_batch
+MAX_PARAMS = 100
+
+logger = logging.getLogger(__name__)
+
+
+def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
+    """Return where runs are recorded: the command line, the space file, MLFLOW_TRACKING_URI, or the results folder."""
+    return given or space.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+
+
+def default_uri(results: Path) -> str:
+    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
+
+
+def redacted(uri: str) -> str:
+    """Return ``uri`` without its password."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+
+
+def check_uri(uri: str) -> str:
+    """Return ``uri``, or refuse one that MLflow would refuse or that does not answer. Creates nothing.
+
+    Raises:
+        SpaceError: names the URI and the mend.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _check_server(uri)
+    elif scheme.partition("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
+        raise _refused(uri, "MLflow keeps no runs there", "give sqlite:///PATH/mlflow.db or http://HOST:PORT")
+    elif scheme == "sqlite":
+        _check_sqlite(uri)
+    return uri
+
+
+def _refused(uri: str, what: str, mend: str) -> SpaceError:
+    return SpaceError(f"{redacted(uri)!r}: {what}; {mend}", key="tracking.uri")
+
+
+def _check_server(uri: str) -> None:
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_SECONDS).close()
+    except urllib.error.HTTPError as problem:
+        raise _refused(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "reason", problem)
+        raise _refused(uri, f"no MLflow server answers there ({reason})",
+                       "start it with `mlflow server`, or leave the URI out to record in the results folder") from None
+
+
+def _check_sqlite(uri: str) -> None:
+    path = uri.removeprefix("sqlite:///")
+    if path in ("", ":memory:") or not uri.startswith("sqlite:///"):
+        raise _refused(uri, "it names no file, so every run would be lost", "give sqlite:///PATH/mlflow.db")
+    folder = Path(path).parent
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise _refused(uri, f"folder {str(folder)!r} cannot be written", "give another path")
+    if Path(path).is_dir():
+        raise _refused(uri, "it is a folder", "give the path of a file in it")
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Let one process alone create the tables of an SQLite store: two at once can break it for good."""
+    if not uri.startswith("sqlite"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+Event = tuple[str, Trial, dict[str, Any]]
+
+
+class Tracker:
+    """Writes the trials of one search to MLflow from a thread, in batches, so that training never waits.
+
+    Events that could not be delivered are kept and tried again; `flush` gives up after a minute and says how many
+    are left.
+
+    Args:
+        uri: an MLflow tracking URI that `check_uri` accepted.
+        name: name of the search: the parent run and the registered model are called so.
+    """
+
+    def __init__(self, uri: str, results: Path, plan: Plan, name: str, trials: Trials):
+        self.uri, self.name, self._space, self._trials = uri, name, plan.space, trials
+        self._events: deque[Event] = deque()
+        self._pending: list[Event] = []
+        self._runs: dict[int, str] = {}
+        self._closing = threading.Event()
+        self.experiment_id, self.parent = self._open(results, plan)
+        self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
+        self._thread.start()
+
+    def _open(self, results: Path, plan: Plan) -> tuple[str, str]:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        try:
+            with _one_at_a_time(self.uri):
+                self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                experiment = self._experiment(results)
+        except (MlflowException, ModuleNotFoundError) as problem:
+            raise _refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
+        tags = {**provenance.tags(), "search": self.name, "data_fingerprint": plan.catalog.fingerprint,
+                "seed": str(plan.space.data.seed), "device": plan.machine.describe()}
+        run = self.client.create_run(experiment, run_name=self.name, tags=tags)
+        texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
+                 "uncommitted.diff": provenance.uncommitted()}
+        for name, text in texts.items():
+            if text:
+                self.client.log_text(run.info.run_id, text, name)
+        return experiment, run.info.run_id
+
+    def _experiment(self, results: Path) -> str:
+        name = self._space.tracking.experiment or self._space.name
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise _refused(self.uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
+        if found is not None:
+            return found.experiment_id
+        local = self.uri.startswith("sqlite")
+        return self.client.create_experiment(name, (results.resolve() / "artifacts").as_uri() if local else None)
+
+    def begin(self, trial: Trial) -> None:
+        self._events.append(("begin", trial, {}))
+
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
+        self._events.append(("epoch", trial, {**row, "time": time.time()}))
+
+    def end(self, trial: Trial) -> None:
+        best = self._trials.best()
+        self._events.append(("end", trial, {"best": best and best.ending.value, "ended": sum(self._trials.counts().values())}))
+
+    def _write(self) -> None:
+        while not self._closing.wait(FLUSH_SECONDS):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Deliver what has come in, trial by trial; what fails stays pending."""
+        from mlflow.exceptions import MlflowException
+
+        while self._events:
+            self._pending.append(self._events.popleft())
+        try:
+            while self._pending:
+                number = self._pending[0][1].number
+                self._deliver([event for event in self._pending if event[1].number == number])
+                self._pending = [event for event in self._pending if event[1].number != number]
+        except (MlflowException, OSError) as problem:
+            logger.warning("MLflow did not take a batch, it is kept: %s", problem)
+
+    def _deliver(self, batch: list[Event]) -> None:
+        trial = batch[0][1]
+        run_id = self._runs.get(trial.number) or self._create(trial)
+        rows = [row for event, _, row in batch if event == "epoch"]
+        metrics = [metric for row in rows for metric in _metrics(row)]
+        for start in range(0, len(metrics), MAX_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
+        for event, _, summary in batch:
+            if event == "end":
+                self._terminate(run_id, trial, summary)
+
+    def _create(self, trial: Trial) -> str:
+        from mlflow.entities import Param
+
+        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "trial": str(trial.number)}
+        run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
+                                     run_name=f"{self.name} trial {trial.number}", tags=tags)
+        params = [Param(key, str(value)) for key, value in dataclasses.asdict(trial.config).items()]
+        self.client.log_batch(run.info.run_id, params=params[:MAX_PARAMS])
+        self._runs[trial.number] = run.info.run_id
+        return run.info.run_id
+
+    def _terminate(self, run_id: str, trial: Trial, summary: dict[str, Any]) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        ending = trial.ending
+        tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message}
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items() if value])
+        status = "FAILED" if ending.state == "FAILED" else "FINISHED"
+        self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
+        if summary["best"] is not None:
+            best = Metric(f"best_{self._trials.metric}", summary["best"], int(trial.ended * 1000), summary["ended"])
+            self.client.log_batch(self.parent, metrics=[best])
+
+    def run_of(self, trial: Trial) -> str | None:
+        """Return the MLflow run id of ``trial``, once it was delivered."""
+        return self._runs.get(trial.number)
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, kind: type | None, problem: BaseException | None, trace: Any) -> None:
+        """Deliver what is left and end the parent run, as FINISHED, KILLED by a signal, or FAILED."""
+        left = self.flush()
+        if left:
+            logger.warning("%d events of the search could not be delivered to MLflow", left)
+        killed = isinstance(problem, (Interrupted, KeyboardInterrupt))
+        status = "FINISHED" if problem is None else "KILLED" if killed else "FAILED"
+        self.client.set_terminated(self.parent, status)
+
+    def flush(self) -> int:
+        """Deliver everything now, trying again for up to a minute; return how many events are left."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        if not self._closing.is_set():
+            self._closing.set()
+            self._thread.join()
+        self._flush()
+        while self._pending and time.monotonic() < deadline:
+            time.sleep(FLUSH_SECONDS)
+            self._flush()
+        return len(self._pending)
+
+    def summarise(self, metrics: dict[str, float], tags: dict[str, str]) -> None:
+        """Give the parent run the search's outcome."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.parent, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                              tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
+        """Log the model folder with signature and input example, register it as `champion`, and return its URI.
+
+        The folder is logged as it is, beside the code that loads it: no pickle is written or read.
+
+        Args:
+            example: float32 images (n, channels, size, size) in 0..1, as the model takes them.
+            outputs: what the model makes of them.
+        """
+        import mlflow
+        from mlflow.models import infer_signature
+
+        with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):
+            info = mlflow.pyfunc.log_model(
+                name="model", loader_module="trainables.export", data_path=str(model),
+                code_paths=[str(Path(trainables.__file__).parent)], signature=infer_signature(example, outputs),
+                input_example=example, pip_requirements=requirements(), registered_model_name=self.name,
+            )
+        version = info.registered_model_version
+        self.client.set_registered_model_alias(self.name, "champion", version)
+        return f"models:/{self.name}@champion"
+
+
+@contextmanager
+def default_store(uri: str) -> Iterator[None]:
+    """Make ``uri`` the store of MLflow's functions, which know no other way, and take it back afterwards.
+
+    MLflow writes it to the environment too, where the next search of this process would find it.
+    """
+    import mlflow
+
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri("")
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def requirements() -> list[str]:
+    """Return what a server needs beside the logged code."""
+    return [f"{name}=={provenance.version(name)}" for name in ("mlflow", "torch", "torchvision", "numpy", "safetensors", "pillow")]
+
+
+def _metrics(row: dict[str, Any]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    stamp, step = int(row["time"] * 1000), int(row["epoch"])
+    return [Metric(key, float(value), stamp, step) for key, value in row.items()
+            if key not in ("epoch", "time") and isinstance(value, (int, float))]

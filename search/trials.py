@@ -1,0 +1,87 @@
+"""The trials of one search as the driver knows them while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.endings import Ending, State
+from trainables.config import TrialConfig
+
+
+@dataclass
+class Trial:
+    """One configuration and what became of it. ``number`` is Optuna's, and the one that people see."""
+
+    number: int
+    params: dict[str, Any]
+    config: TrialConfig
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ending: Ending | None = None
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self.rows[-1]["epoch"] if self.rows else 0
+
+    def end(self, ending: Ending) -> None:
+        self.ending, self.ended = ending, time.time()
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.time()) - self.started
+
+
+class Trials:
+    """All trials of a search, by number, with the questions that the driver asks of them.
+
+    Args:
+        metric: key of the objective in a reported row.
+        mode: ``max`` or ``min``.
+    """
+
+    def __init__(self, metric: str, mode: str):
+        self.metric, self.mode = metric, mode
+        self._trials: dict[int, Trial] = {}
+
+    def add(self, trial: Trial) -> None:
+        self._trials[trial.number] = trial
+
+    def get(self, number: int) -> Trial:
+        return self._trials[number]
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(list(self._trials.values()))
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def running(self) -> list[Trial]:
+        return [trial for trial in self if trial.ending is None]
+
+    def ended(self, state: State) -> list[Trial]:
+        return [trial for trial in self if trial.ending is not None and trial.ending.state is state]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials ended in each state."""
+        return {state.value: len(self.ended(state)) for state in State}
+
+    def ranked(self) -> list[Trial]:
+        """Return the trials with a score, best first: finished ones, then stopped ones by how far they came.
+
+        Equal scores, common where there are few validation rows, are told apart by the validation loss.
+        """
+        sign = -1.0 if self.mode == "max" else 1.0
+
+        def score(trial: Trial) -> tuple[float, float]:
+            return sign * trial.ending.value, trial.rows[-1].get("loss", 0.0)
+
+        pruned = [trial for trial in self.ended(State.PRUNED) if trial.ending.value is not None]
+        return sorted(self.ended(State.COMPLETE), key=score) + sorted(pruned, key=lambda trial: (-trial.epoch, *score(trial)))
+
+    def best(self) -> Trial | None:
+        """Return the best trial so far, or None: never a stopped one while a finished one exists."""
+        return next(iter(self.ranked()), None)

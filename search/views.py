@@ -1,0 +1,95 @@
+"""What the commands print for people: a plan, the best of a search, the list of searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from search.plan import Plan
+from search.progress import clock_text, short
+
+
+def plan(plan: Plan) -> str:
+    """Return what `check` prints."""
+    space, catalog, parts = plan.space, plan.catalog, plan.split
+    width, height, wide, high = catalog.sizes
+    counts = ", ".join(f"{name} {count}" for name, count in zip(catalog.classes, catalog.counts(), strict=True))
+    found = f"{width}x{height}" if (width, height) == (wide, high) else f"{width}x{height} to {wide}x{high}"
+    lines = [
+        f"{space.path}: valid",
+        *(f"  warning: {warning}" for warning in space.warnings),
+        f"data        {len(catalog)} images of {found}, {'grey' if plan.channels == 1 else 'colour'}, from {space.data.source}",
+        f"  classes   {counts}",
+        f"  split     {len(parts.pool)} to train on, {len(parts.val)} for validation, {len(parts.test)} sealed for the test",
+        f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
+        + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
+        f"objective   {space.objective.metric}, {space.objective.mode}",
+        "searched",
+        *(f"  {name:<18}{form(parameter.as_dict())}" for name, parameter in space.parameters.items()),
+        f"  combinations      {number(space.combinations())}",
+        "fixed",
+        *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
+        "networks",
+        *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs"
+          for (name, size), cost in plan.costs.items()),
+        f"schedule    rungs after epochs {', '.join(map(str, plan.rungs)) or 'none'}; at most {space.schedule.max_epochs} epochs, "
+        f"1 in {space.schedule.reduction_factor:g} goes on",
+        f"resources   {plan.machine.describe()}",
+        f"budget      {budget(plan)}",
+    ]
+    return "\n".join(lines)
+
+
+def form(parameter: dict[str, Any]) -> str:
+    kind = next(iter(parameter))
+    values = ", ".join(map(str, parameter[kind]))
+    step = f" in steps of {parameter['step']:g}" if "step" in parameter else ""
+    return f"{kind} [{values}]{step}"
+
+
+def number(combinations: int | None) -> str:
+    return "without end" if combinations is None else f"{combinations:,}"
+
+
+def budget(plan: Plan) -> str:
+    limits = plan.space.budget
+    parts = [f"{limits.trials} trials"] if limits.trials else []
+    parts += [f"{limits.minutes:g} minutes, the finish included"] if limits.minutes else []
+    return ", at most ".join(parts)
+
+
+def best(summary: dict[str, Any], results: Path, *, commands: bool = True) -> str:
+    """Return what `best` prints, and what `run` ends with."""
+    name = summary["name"]
+    if summary["state"] != "complete":
+        counts = ", ".join(f"{count} {state.lower()}" for state, count in summary.get("trials", {}).items())
+        reason = f": {summary['reason']}" if summary.get("reason") else ""
+        return f"search {name!r} is {summary['state']}{reason}" + (f"\ntrials    {counts}" if counts else "")
+    low, high = summary["test_interval"]
+    counts = summary["trials"]
+    lines = [
+        f"search    {name}: {sum(counts.values())} trials in {clock_text(summary['seconds'])}: {counts['COMPLETE']} complete, "
+        f"{counts['PRUNED']} stopped early, {counts['FAILED']} failed",
+        f"best      trial {summary['trial']}" + ("" if summary["trial_state"] == "COMPLETE" else " (stopped before its last epoch)"),
+        *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
+        f"{summary['metric']:<10}{summary['val']:.4f} on the validation rows (picked as the best of all trials, so it flatters)",
+        f"{'':<10}{summary['test']:.4f} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
+        f"{low:.4f} to {high:.4f} ({summary['interval_method']})",
+        f"model     {summary['model']}",
+        f"          {summary['registered']} in {summary['tracking']}",
+    ]
+    folder = "" if results == Path("results") else f" --results {results}"
+    lines += [f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}"] if commands else []
+    return "\n".join(lines)
+
+
+def searches(summaries: list[dict[str, Any]], results: Path) -> str:
+    """Return what `list` prints: a line a search."""
+    if not summaries:
+        return f"no searches in {results}; start one with `python -m search run SPACE.yaml`"
+    lines = [f"{'name':<24}{'state':<13}{'trials':>7}  {'metric':<18}{'val':>7} {'test':>7}"]
+    for summary in summaries:
+        trials = sum(summary.get("trials", {}).values())
+        scores = f"{summary['val']:>7.4f} {summary['test']:>7.4f}" if summary["state"] == "complete" else ""
+        lines.append(f"{summary['name']:<24}{summary['state']:<13}{trials:>7}  {summary.get('metric', ''):<18}{scores}".rstrip())
+    return "\n".join(lines)

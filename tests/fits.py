@@ -1,0 +1,48 @@
+"""Stand-ins for the training loop at the seam that `run_search` offers: an epoch each, without training."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Epoch:
+    """What the driver needs of `trainables.fit.EpochMetrics`."""
+
+    epoch: int
+    value: Any
+    model: Any = None
+
+    def row(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "accuracy": self.value, "loss": 1.0}
+
+
+def steady(config, data):
+    """Score by the learning rate alone, the same in every epoch."""
+    for epoch in range(1, config.epochs + 1):
+        yield Epoch(epoch, 1 - abs(math.log10(config.learning_rate) + 2.5))
+
+
+def faulty(config, data):
+    """Fail in a way that the batch size chooses, in the second epoch."""
+    yield Epoch(1, 0.9)
+    match config.batch_size:
+        case 1:
+            yield Epoch(2, math.nan)
+        case 2:
+            raise ValueError("a bad day\nwith a second line")
+        case 3:
+            raise MemoryError("no room")
+        case 4:
+            yield Epoch(2, None)
+        case 5:
+            yield Epoch(2, "good")
+        case 6:
+            os._exit(1)
+        case 7:
+            yield None
+    for epoch in range(2, config.epochs + 1):
+        yield Epoch(epoch, 0.9)

@@ -1,0 +1,132 @@
+"""`predict` with a model's two files, and those files when something is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search import cli
+from search.folder import write_summary
+from tests.conftest import draw
+from trainables.config import TrialConfig
+from trainables.data import DataConfig, scan, split, trial_data
+from trainables.data.aoi import CLASSES
+from trainables.errors import BadInput
+from trainables.export import CARD, WEIGHTS, Card, read_model, write_model
+from trainables.fit import fit
+from trainables.trial import save
+
+
+def make_model(folder: Path, images: Path, classes: tuple[str, ...]) -> Path:
+    """Train a tiny network on ``images`` and leave it where a finished search would."""
+    catalog = scan(DataConfig(source="folder", root=str(images)))
+    data = trial_data(catalog, split(catalog, 0.15, 0.15, 0), [16])[16]
+    config = TrialConfig(architecture="simple_cnn", image_size=16, batch_size=8, epochs=4, precision="fp32")
+    *_, last = fit(config, data)
+    assert last.scores["accuracy"] == 1
+    folder.mkdir(parents=True)
+    save(folder / "last.safetensors", last.model)
+    write_model(folder / "model", folder / "last.safetensors", Card("simple_cnn", 1, 16, classes, 0.0, dataclasses.asdict(config)))
+    write_summary(folder, {"name": folder.name, "state": "complete"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, images) -> Path:
+    folder = tmp_path_factory.mktemp("predict") / "results"
+    make_model(folder / "tiny", images, ("left", "lower"))
+    return folder
+
+
+@pytest.fixture
+def parts(tmp_path) -> Path:
+    """Two unseen images, the first of class left and the second of class lower."""
+    generator = np.random.default_rng(7)
+    for label, name in enumerate(("a.png", "b.png")):
+        Image.fromarray(draw(label, generator, 24)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_one_image_prints_class_and_probability(results, parts, capsys):
+    assert cli.main(["predict", "tiny", str(parts / "a.png"), "--results", str(results)]) == 0
+    path, name, probability = capsys.readouterr().out.split()
+    assert path == f"{parts / 'a.png'}:" and name == "left" and 0.5 < float(probability) <= 1
+
+
+def test_the_latest_search_is_used_where_none_is_named(results, parts, capsys):
+    assert cli.main(["predict", str(parts / "b.png"), "--results", str(results), "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["class"] == "lower" and sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_becomes_a_csv(results, parts, capsys):
+    out = parts / "out.csv"
+    assert cli.main(["predict", "tiny", str(parts), "-o", str(out), "--results", str(results)]) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [(Path(row["image"]).name, row["class"]) for row in rows] == [("a.png", "left"), ("b.png", "lower")]
+    assert list(rows[0]) == ["image", "class", "probability", "left", "lower"]
+
+
+def test_aideas_test_csv_is_filled_in(tmp_path, results, images, capsys):
+    make_model(results / "aidea", images, CLASSES[:2])
+    root = tmp_path / "aidea"
+    (root / "test_images").mkdir(parents=True)
+    generator = np.random.default_rng(3)
+    for number, label in enumerate((1, 0, 1)):
+        Image.fromarray(draw(label, generator)).save(root / "test_images" / f"test_{number}.png")
+    given = "ID,Label\ntest_2.png,\ntest_1.png,\ntest_0.png,\n"
+    (root / "test.csv").write_text(given)
+    assert cli.main(["predict", "aidea", str(root), "-o", str(tmp_path / "test.csv"), "--results", str(results)]) == 0
+    assert (tmp_path / "test.csv").read_text() == "ID,Label\ntest_2.png,1\ntest_1.png,0\ntest_0.png,1\n"
+    assert (root / "test.csv").read_text() == given
+    assert capsys.readouterr().out == f"{tmp_path / 'test.csv'}: 3 labels filled in\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(["tiny"], "tiny: no images; give image files or a folder after the name", id="no images"),
+        pytest.param(["nosuch", "a.png"], "no search named 'nosuch'; there: tiny", id="unknown search"),
+        pytest.param(["tiny", "missing.png"], "missing.png: no such file or folder; give an image", id="missing image"),
+        pytest.param(["tiny", "EMPTY"], "no images in this folder", id="empty folder"),
+        pytest.param(["tiny", "GOOD", "-o", "missing/out.csv"], "missing/out.csv: cannot be written (No such file or directory)",
+                     id="output nowhere"),
+        pytest.param(["tiny", "TEXT"], "cannot be read as an image", id="not an image"),
+    ],
+)
+def test_mistakes_are_one_line(words, expected, results, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("<html>")
+    Image.fromarray(draw(0, np.random.default_rng(0))).save(tmp_path / "good.png")
+    words = [{"GOOD": str(tmp_path / "good.png"), "EMPTY": str(tmp_path / "empty"), "TEXT": str(tmp_path / "text.png")}.get(word, word) for word in words]
+    assert cli.main(["predict", *words, "--results", str(results)]) == 2
+    err = capsys.readouterr().err
+    assert expected in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "expected"),
+    [
+        pytest.param(WEIGHTS, None, "there are no weights; export the model again", id="weights missing"),
+        pytest.param(WEIGHTS, b"\0", "the weights are not those that were written, by their sha256", id="weights damaged"),
+        pytest.param(CARD, None, "there is no model; run a search first", id="card missing"),
+        pytest.param(CARD, b"{}", "not a model description of this version", id="card of another version"),
+        pytest.param(CARD, b"{", "not a model description of this version", id="card damaged"),
+    ],
+)
+def test_damaged_models_are_named_and_not_loaded(file, damage, expected, results, tmp_path):
+    for name in (WEIGHTS, CARD):
+        (tmp_path / name).write_bytes((results / "tiny" / "model" / name).read_bytes())
+    if damage is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(damage if file == CARD else (tmp_path / file).read_bytes()[:-1] + damage)
+    with pytest.raises(BadInput, match=expected) as problem:
+        read_model(tmp_path)
+    assert problem.value.file == str(tmp_path / file)

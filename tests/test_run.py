@@ -1,0 +1,227 @@
+"""Whole searches, small and real: Ray, Optuna's storage, MLflow on SQLite and the training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from search.clock import Clock
+from search.endings import Kind, State
+from search.errors import NoUsableTrial, SpaceError
+from search.interrupt import Interrupts
+from search.plan import Plan, decode, make_plan
+from search.progress import Progress
+from search.run import run_search, search_trials
+from search.space import load_space
+from search.tracking import default_store
+from search.trials import Trials
+from tests import fits
+from tests.conftest import write_images, write_space
+from trainables.export import probabilities, read_model
+
+ROOT = Path(__file__).parent.parent
+
+
+def study_of(folder: Path) -> optuna.Study:
+    return optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / 'optuna.db'}")
+
+
+def query(store: Path, sql: str) -> list[tuple]:
+    with sqlite3.connect(store) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def registered(results: Path) -> list[str]:
+    uri = f"sqlite:///{results / 'mlflow.db'}"
+    return [model.name for model in MlflowClient(tracking_uri=uri, registry_uri=uri).search_registered_models()]
+
+
+def drive(plan: Plan, folder: Path, fit, clock: Clock | None = None) -> Trials:
+    """Run the trials of ``plan`` with ``fit`` for the training loop, without MLflow and without a finish."""
+    folder.mkdir(parents=True)
+    trials = Trials(plan.space.objective.metric, plan.space.objective.mode)
+    with Interrupts() as interrupts:
+        search_trials(plan, folder, decode(plan, folder), trials, clock or Clock(None), interrupts, (), fit=fit)
+    return trials
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, images):
+    """One real search: its results folder, its outcome and what it printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    space = load_space(write_space(folder / "tiny.yaml", images, trials=4, epochs=3))
+    shown = io.StringIO()
+    outcome = run_search(space, results=folder / "results", progress=Progress(shown))
+    return folder / "results", outcome, shown.getvalue()
+
+
+class TestOneSearch:
+    def test_ends_with_a_scored_and_registered_model(self, searched):
+        results, outcome, _ = searched
+        assert sum(outcome.trials.values()) == 4
+        assert outcome.test >= 0.9 and outcome.test_interval[0] < outcome.test <= outcome.test_interval[1]
+        assert outcome.test_rows == 12
+        assert outcome.registered == "models:/tiny@champion" and registered(results) == ["tiny"]
+        assert json.loads((results / "tiny" / "search.json").read_text()) == json.loads(json.dumps(dataclasses.asdict(outcome)))
+
+    def test_optuna_and_mlflow_hold_the_same_trials(self, searched):
+        results, outcome, _ = searched
+        told = {trial.number: trial for trial in study_of(results / "tiny").trials}
+        runs = query(results / "mlflow.db", """
+            select cast(t.value as int), s.value, r.status from runs r
+            join tags t on t.run_uuid = r.run_uuid and t.key = 'trial'
+            join tags s on s.run_uuid = r.run_uuid and s.key = 'state'""")
+        assert {number: state for number, state, _ in runs} == {n: trial.state.name for n, trial in told.items()}
+        assert {status for _, _, status in runs} == {"FINISHED"}
+        assert outcome.params == told[outcome.trial].params
+        assert outcome.val == told[outcome.trial].value
+
+    def test_mlflow_holds_every_epoch_and_parameter(self, searched):
+        results, outcome, _ = searched
+        epochs = {trial.number: len(trial.intermediate_values) for trial in study_of(results / "tiny").trials}
+        rows = query(results / "mlflow.db", """
+            select cast(t.value as int), count(*) from metrics m
+            join tags t on t.run_uuid = m.run_uuid and t.key = 'trial' where m.key = 'accuracy' group by 1""")
+        assert dict(rows) == epochs
+        params = dict(query(results / "mlflow.db", f"""
+            select p.key, p.value from params p
+            join tags t on t.run_uuid = p.run_uuid and t.key = 'trial' and t.value = '{outcome.trial}'"""))
+        assert params == {key: str(value) for key, value in outcome.config.items()}
+
+    def test_the_parent_run_tells_where_the_numbers_come_from(self, searched):
+        results, outcome, _ = searched
+        tags = dict(query(results / "mlflow.db", f"select key, value from tags where run_uuid = '{outcome.run_id}'"))
+        assert {"data_fingerprint", "device", "seed", "version_torch", "version_python", "best_trial"} <= set(tags)
+        children = query(results / "mlflow.db",
+                         f"select count(*) from tags where key = 'mlflow.parentRunId' and value = '{outcome.run_id}'")
+        assert children == [(4,)]
+        assert query(results / "mlflow.db", "select count(*) from runs where status = 'RUNNING'") == [(0,)]
+
+    def test_the_registered_model_gives_what_the_files_give(self, searched):
+        results, outcome, _ = searched
+        images = np.random.default_rng(0).integers(0, 256, (3, 1, 16, 16), np.uint8)
+        with default_store(outcome.tracking):
+            served = mlflow.pyfunc.load_model(outcome.registered)
+        assert served.metadata.signature is not None and served.metadata.saved_input_example_info is not None
+        model, card = read_model(Path(outcome.model))
+        assert card.classes == ("left", "lower")
+        np.testing.assert_allclose(served.predict(images.astype(np.float32) / 255), probabilities(model, images), atol=1e-6)
+
+    def test_the_process_is_left_as_it_was(self, searched):
+        assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & set(os.environ)
+        assert mlflow.active_run() is None
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_says_how_each_trial_ended_and_prints_nothing_of_rays(self, searched):
+        results, outcome, shown = searched
+        assert shown.count("trial ") == 4 and "COMPLETE accuracy" in shown
+        assert "ray" not in shown.lower()
+        assert (results / "tiny" / "search.log").exists()
+
+    def test_only_weights_that_may_still_be_chosen_are_kept(self, searched):
+        results, _, _ = searched
+        assert 1 <= len(list((results / "tiny" / "weights").glob("*"))) <= 3
+
+    def test_a_second_search_of_that_name_is_refused(self, searched, images):
+        results, _, _ = searched
+        space = load_space(write_space(results.parent / "tiny.yaml", images))
+        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; see it with `best tiny`, choose another --name"):
+            run_search(space, results=results)
+
+
+def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file):
+    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3, 4, 5, 6, 7, 8]}", "budget.trials=24",
+                                    "schedule.reduction_factor=1000"])
+    trials = drive(make_plan(space), tmp_path / "faulty", fits.faulty)
+    assert len(trials) == 24
+    expected = {1: Kind.NOT_FINITE, 2: Kind.ERROR, 3: Kind.OUT_OF_MEMORY, 4: Kind.BAD_REPORT, 5: Kind.BAD_REPORT,
+                6: Kind.LOST, 7: Kind.ERROR, 8: None}
+    found = {trial.config.batch_size: trial.ending.kind for trial in trials}
+    assert found == {size: expected[size] for size in found} and len(found) >= 6
+    states = {trial.number: trial.state.name for trial in study_of(tmp_path / "faulty").trials}
+    assert states == {trial.number: {"FAILED": "FAIL"}.get(trial.ending.state, trial.ending.state) for trial in trials}
+    boom = next(trial for trial in trials if trial.config.batch_size == 2)
+    assert boom.ending.message == "a bad day"
+    assert "with a second line" in (tmp_path / "faulty" / "errors" / f"{boom.number:04d}.txt").read_text()
+
+
+def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file):
+    space = load_space(space_file, ["schedule.max_epochs=8", "budget.trials=12", "schedule.reduction_factor=2"])
+    plan = make_plan(space)
+    trials = drive(plan, tmp_path / "asha", fits.steady)
+    assert plan.rungs == (1, 2, 4)
+    stopped = trials.ended(State.PRUNED)
+    assert stopped and {trial.epoch for trial in stopped} <= {1, 2, 4}
+    assert all(trial.epoch == 8 for trial in trials.ended(State.COMPLETE))
+    assert trials.best().ending.value == max(trial.ending.value for trial in trials)
+
+
+def test_when_time_is_over_running_trials_are_stopped_and_told_so(tmp_path, space_file):
+    space = load_space(space_file, ["schedule.max_epochs=10000", "budget.trials=100", "schedule.reduction_factor=1000"])
+    clock = Clock(20.0)
+    trials = drive(make_plan(space), tmp_path / "late", fits.steady, clock)
+    assert clock.elapsed < 40
+    assert Kind.BUDGET in {trial.ending.kind for trial in trials.ended(State.PRUNED)}
+    assert not trials.running()
+
+
+def test_a_search_without_a_usable_trial_registers_nothing(tmp_path, space_file):
+    space = load_space(space_file, ["space.batch_size=2"])
+    with pytest.raises(NoUsableTrial, match="no trial came to a score .3 failed; 3 error.; see .*errors"):
+        run_search(space, results=tmp_path / "results", fit=fits.faulty)
+    assert json.loads((tmp_path / "results" / "tiny" / "search.json").read_text())["state"] == "failed"
+    assert not registered(tmp_path / "results")
+
+
+def test_nothing_of_the_search_depends_on_the_sealed_rows(tmp_path, images):
+    """The sealed labels are turned round: the same trials with the same numbers come out, and another test score."""
+    sealed = write_images(tmp_path / "sealed", 10, seed=1)
+    turned = tmp_path / "turned"
+    shutil.copytree(sealed / "lower", turned / "left")
+    shutil.copytree(sealed / "left", turned / "lower")
+    found = []
+    for name, folder in (("straight", sealed), ("turned", turned)):
+        text = write_space(tmp_path / f"{name}.yaml", images).read_text().replace("test: 0.2", f"test_root: {folder}")
+        (tmp_path / f"{name}.yaml").write_text(text)
+        space = load_space(tmp_path / f"{name}.yaml", [f"name={name}"])
+        plan = make_plan(dataclasses.replace(space, resources=dataclasses.replace(space.resources, cpus_per_trial=2)))
+        trials = drive(plan, tmp_path / "out" / name, None)
+        found.append([(trial.params, [without_time(row) for row in trial.rows], trial.ending) for trial in trials])
+        found[-1].append(decode(plan, tmp_path)[16].key)
+    assert found[0] == found[1]
+
+
+def without_time(row: dict) -> dict:
+    return {key: value for key, value in row.items() if key not in ("seconds", "images_per_second")}
+
+
+def test_ctrl_c_stops_in_order_and_registers_nothing(tmp_path, space_file):
+    arguments = ["run", str(space_file), "--results", str(tmp_path / "results"), "--trials", "100000"]
+    process = subprocess.Popen([sys.executable, "-m", "search", *arguments], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if "COMPLETE" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and time.monotonic() - start < 30
+    assert errors.strip() == "search: error: stopped before the end; nothing was registered, and the trials so far are on record"
+    assert query(tmp_path / "results" / "mlflow.db", "select count(*) from runs where status = 'RUNNING'") == [(0,)]
+    assert not registered(tmp_path / "results")
+    assert json.loads((tmp_path / "results" / "tiny" / "search.json").read_text())["state"] == "interrupted"
