@@ -66,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
     add_name(add(commands, "best", best_command))
     add(commands, "list", list_command)
     predict = add(commands, "predict", predict_command)
-    predict.add_argument("images", nargs="+", metavar="[NAME] IMAGES", help="images, or a folder; the latest search unless named first")
+    predict.add_argument("images", nargs="+", metavar="[NAME] IMAGES",
+                         help="images or folders; the latest search's model unless a search is named first")
     predict.add_argument("-o", "--output", metavar="CSV", help="write a CSV instead of printing")
     ui = add(commands, "ui", ui_command)
     add_name(ui)
@@ -124,7 +125,7 @@ def run_command(given: argparse.Namespace) -> None:
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
                              address=given.address, progress=Progress(terminal))
-    print_json(asdict(outcome)) if given.json else print(views.best(asdict(outcome), given.results, commands=True))
+    print_json(asdict(outcome)) if given.json else print(views.best(asdict(outcome), given.results))
 
 
 def best_command(given: argparse.Namespace) -> None:

@@ -42,13 +42,14 @@ def predict(results: Path, words: Sequence[str], output: str | None, *, as_json:
 
 def named(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     """Return the search's folder and the words that name images."""
-    if not Path(words[0]).exists() or (results / words[0] / folders.SUMMARY).is_file():
-        if len(words) > 1 or not Path(words[0]).suffix:
-            folder = folders.find(results, words[0])
-            if len(words) == 1:
-                raise SpaceError("no images; give image files or a folder after the name", place=words[0])
-            return folder, words[1:]
-    return folders.find(results, None), words
+    first = words[0]
+    is_search = (results / first / folders.SUMMARY).is_file()
+    if not is_search and (Path(first).exists() or (len(words) == 1 and Path(first).suffix)):
+        return folders.find(results, None), words
+    folder = folders.find(results, first)
+    if len(words) == 1:
+        raise SpaceError("no images; give image files or a folder after the name", place=first)
+    return folder, words[1:]
 
 
 def image_files(words: Sequence[str]) -> list[Path]:

@@ -83,7 +83,8 @@ class Progress(Silent):
         better = best is not None and best is trial and best.number != self._best
         self._best = best.number if best else None
         if not self.console.is_terminal:
-            self._print(f"{clock_text(self._clock.elapsed)}  {ended(trial, self._trials.metric)}" + ("  <- best" if better else ""))
+            line = f"{clock_text(self._clock.elapsed)}  {ended(trial, self._trials.metric)}"
+            self._print(f"{line}  <- best" if better else line)
 
     def _print(self, line: str) -> None:
         self._last_line = time.monotonic()

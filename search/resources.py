@@ -36,8 +36,12 @@ class Machine:
         return {"cpu": self.cpus_per_trial, **gpu}
 
     def describe(self) -> str:
-        gpus = f", {self.gpus} GPU{'s' * (self.gpus > 1)}" if self.gpus else ", no GPU"
-        return f"{self.cpus} CPU core{'s' * (self.cpus > 1)}{gpus}: {self.concurrent} trial{'s' * (self.concurrent > 1)} at a time"
+        gpus = plural(self.gpus, "GPU") if self.gpus else "no GPU"
+        return f"{plural(self.cpus, 'CPU core')}, {gpus}: {plural(self.concurrent, 'trial')} at a time"
+
+
+def plural(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def this_machine(resources: Resources) -> Machine:

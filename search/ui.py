@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from search import folder as folders
 from search.errors import EnvironmentProblem, SpaceError
@@ -23,21 +25,29 @@ def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) 
     """
     summary = folders.read_summary(folders.find(results, name))
     uri = summary.get("tracking", default_uri(results))
-    page = f"/#/experiments/{summary['experiment_id']}" if "experiment_id" in summary else "/"
     if uri.startswith("http"):
-        return announce(uri.rstrip("/") + page, as_json)
+        return announce(uri.rstrip("/"), summary, as_json)
     if not Path(uri.removeprefix("sqlite:///")).is_file():
         raise SpaceError(f"{uri!r} is not there any more; give the results folder that holds it", place=str(results))
     if taken(port):
         raise EnvironmentProblem(f"port {port} is taken; give another --port")
-    announce(f"http://127.0.0.1:{port}{page}", as_json)
+    announce(f"http://127.0.0.1:{port}", summary, as_json)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
                "--workers", "1"]
     return subprocess.run(command, env=os.environ, check=False).returncode
 
 
-def announce(address: str, as_json: bool) -> int:
-    print(json.dumps({"address": address}) if as_json else f"{address}  (Ctrl-C ends it)", flush=True)
+def announce(server: str, summary: dict[str, Any], as_json: bool) -> int:
+    """Print where the search's runs are: nested below it, and ranked beside their curves."""
+    if "experiment_id" not in summary:
+        pages = {"address": server}
+    else:
+        runs = f"{server}/#/experiments/{summary['experiment_id']}/runs"
+        ascending = "true" if summary["metric"] == "loss" else "false"
+        order = {"searchFilter": f"tags.search = '{summary['name']}'", "orderByKey": f"metrics.`{summary['metric']}`",
+                 "orderByAsc": ascending, "compareRunsMode": "CHART"}
+        pages = {"address": runs, "curves": f"{runs}?{urlencode(order, quote_via=quote)}"}
+    print(json.dumps(pages) if as_json else "\n".join(f"{name:<8} {page}" for name, page in pages.items()), flush=True)
     return 0
 
 

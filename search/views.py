@@ -32,12 +32,17 @@ def plan(plan: Plan) -> str:
         "networks",
         *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs"
           for (name, size), cost in plan.costs.items()),
-        f"schedule    rungs after epochs {', '.join(map(str, plan.rungs)) or 'none'}; at most {space.schedule.max_epochs} epochs, "
-        f"1 in {space.schedule.reduction_factor:g} goes on",
+        f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
         f"budget      {budget(plan)}",
     ]
     return "\n".join(lines)
+
+
+def schedule(plan: Plan) -> str:
+    rungs, factor = ", ".join(map(str, plan.rungs)), plan.space.schedule.reduction_factor
+    compared = f"rungs after epochs {rungs}, where 1 in {factor:g} goes on" if rungs else "no rungs"
+    return f"at most {plan.space.schedule.max_epochs} epochs; {compared}"
 
 
 def form(parameter: dict[str, Any]) -> str:
@@ -58,7 +63,7 @@ def budget(plan: Plan) -> str:
     return ", at most ".join(parts)
 
 
-def best(summary: dict[str, Any], results: Path, *, commands: bool = True) -> str:
+def best(summary: dict[str, Any], results: Path) -> str:
     """Return what `best` prints, and what `run` ends with."""
     name = summary["name"]
     if summary["state"] != "complete":
@@ -67,10 +72,11 @@ def best(summary: dict[str, Any], results: Path, *, commands: bool = True) -> st
         return f"search {name!r} is {summary['state']}{reason}" + (f"\ntrials    {counts}" if counts else "")
     low, high = summary["test_interval"]
     counts = summary["trials"]
+    stopped = "" if summary["trial_state"] == "COMPLETE" else " (stopped before its last epoch)"
     lines = [
         f"search    {name}: {sum(counts.values())} trials in {clock_text(summary['seconds'])}: {counts['COMPLETE']} complete, "
         f"{counts['PRUNED']} stopped early, {counts['FAILED']} failed",
-        f"best      trial {summary['trial']}" + ("" if summary["trial_state"] == "COMPLETE" else " (stopped before its last epoch)"),
+        f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
         f"{summary['metric']:<10}{summary['val']:.4f} on the validation rows (picked as the best of all trials, so it flatters)",
         f"{'':<10}{summary['test']:.4f} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
@@ -79,8 +85,8 @@ def best(summary: dict[str, Any], results: Path, *, commands: bool = True) -> st
         f"          {summary['registered']} in {summary['tracking']}",
     ]
     folder = "" if results == Path("results") else f" --results {results}"
-    lines += [f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}"] if commands else []
-    return "\n".join(lines)
+    commands = (f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}")
+    return "\n".join([*lines, *commands])
 
 
 def searches(summaries: list[dict[str, Any]], results: Path) -> str:

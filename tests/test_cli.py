@@ -49,8 +49,9 @@ def test_check_tells_what_is_known_before_training_and_creates_nothing(space_fil
     before = sorted(tmp_path.rglob("*"))
     status, out, err = call("check", str(space_file), "--results", str(tmp_path / "results"), capsys=capsys)
     assert (status, err) == (0, "") and sorted(tmp_path.rglob("*")) == before
-    for expected in ("60 images of 16x16, grey, from folder", "left 30, lower 30", "36 to train on, 12 for validation, 12 sealed",
-                     "loguniform [0.001, 0.01]", "simple_cnn", "at 16 px:", "parameters", "MACs", "rungs after epochs 1;",
+    for expected in ("60 images of 16x16, grey, from folder", "left 30, lower 30",
+                     "36 to train on, 12 for validation, 12 sealed", "loguniform [0.001, 0.01]", "simple_cnn", "at 16 px:",
+                     "parameters", "MACs", "at most 2 epochs; rungs after epochs 1, where 1 in 2 goes on",
                      "3 trials", "0 exact duplicates"):
         assert expected in out
 
@@ -84,7 +85,8 @@ MISTAKES = {
     "more GPUs than exist": (
         ["--set", "resources.gpus=64"],
         f"resources.gpus: 64 asked for, but there are {visible_gpus()}; give at most {visible_gpus()}"),
-    "more cores than exist": (["--set", "resources.cpus_per_trial=1000"], "resources.cpus_per_trial: 1000 asked for, but there are"),
+    "more cores than exist": (
+        ["--set", "resources.cpus_per_trial=1000"], "resources.cpus_per_trial: 1000 asked for, but there are"),
     "zero trials": (["--trials", "0"], "--set budget.trials=0: budget.trials: 0 is out of range; give a whole number >= 1"),
     "trials that are no number": (["--trials", "abc"], "budget.trials: 'abc' is not a whole number"),
     "negative minutes": (["--minutes=-1"], "budget.minutes: -1 is out of range; give a number"),
@@ -97,7 +99,8 @@ MISTAKES = {
     "a store in memory": (["--tracking-uri", "sqlite:///"], "it names no file, so every run would be lost; give sqlite:///PATH"),
     "an unknown scheme": (["--tracking-uri", "ftp://host/x"], "'ftp://host/x': MLflow keeps no runs there; give"),
     "a closed port": (
-        ["--tracking-uri", f"http://127.0.0.1:{free_port()}"], "no MLflow server answers there ([Errno 111] Connection refused); start it"),
+        ["--tracking-uri", f"http://127.0.0.1:{free_port()}"],
+        "no MLflow server answers there ([Errno 111] Connection refused); start it"),
     "a server without a host": (["--tracking-uri", "http://"], "no MLflow server answers there"),
     "a cluster that is not there": (["--address", f"127.0.0.1:{free_port()}"], "no Ray cluster answers there"),
     "a cluster address that is none": (["--address", "here"], "no Ray cluster answers there"),

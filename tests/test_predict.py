@@ -32,7 +32,8 @@ def make_model(folder: Path, images: Path, classes: tuple[str, ...]) -> Path:
     assert last.scores["accuracy"] == 1
     folder.mkdir(parents=True)
     save(folder / "last.safetensors", last.model)
-    write_model(folder / "model", folder / "last.safetensors", Card("simple_cnn", 1, 16, classes, 0.0, dataclasses.asdict(config)))
+    card = Card("simple_cnn", 1, 16, classes, 0.0, dataclasses.asdict(config))
+    write_model(folder / "model", folder / "last.safetensors", card)
     write_summary(folder, {"name": folder.name, "state": "complete"})
     return folder
 
@@ -104,7 +105,8 @@ def test_mistakes_are_one_line(words, expected, results, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_text("<html>")
     Image.fromarray(draw(0, np.random.default_rng(0))).save(tmp_path / "good.png")
-    words = [{"GOOD": str(tmp_path / "good.png"), "EMPTY": str(tmp_path / "empty"), "TEXT": str(tmp_path / "text.png")}.get(word, word) for word in words]
+    files = {"GOOD": "good.png", "EMPTY": "empty", "TEXT": "text.png"}
+    words = [str(tmp_path / files[word]) if word in files else word for word in words]
     assert cli.main(["predict", *words, "--results", str(results)]) == 2
     err = capsys.readouterr().err
     assert expected in err and err.count("\n") == 1

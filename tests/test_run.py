@@ -140,7 +140,7 @@ class TestOneSearch:
     def test_a_second_search_of_that_name_is_refused(self, searched, images):
         results, _, _ = searched
         space = load_space(write_space(results.parent / "tiny.yaml", images))
-        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; see it with `best tiny`, choose another --name"):
+        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; see it with `best tiny`"):
             run_search(space, results=results)
 
 
