@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from trainables.augment import augment
 from trainables.config import TrialConfig
 from trainables.cost import cost, trains
 from trainables.data.arrays import TrialData
 from trainables.data.cache import DeviceImages, moments, on_device
+from trainables.data.stream import HostImages
 from trainables.errors import BadInput, NotFinite
+from trainables.models.dropout import with_tensor_dropout
 from trainables.models.normalize import network
-from trainables.optim import make_optimizer, make_schedule
-from trainables.precision import autocast, prepared
+from trainables.optim import make_schedule
+from trainables.step import Step, Steps, to_float
 from trainables.tasks.classification import Classification
 
 EVALUATION_PIXELS = 2**20  # a batch of evaluation: 256 images of 64 × 64
@@ -46,14 +46,17 @@ class EpochMetrics:
     images_per_second: float  # training rows by the whole epoch, validation included
     seconds: float
     model: nn.Module = field(repr=False, compare=False)  # live: the next epoch goes on training it
+    memory: int | None = None  # most bytes of the GPU that this trial's network, step and evaluation took
 
     def row(self) -> dict[str, float]:
         """Return every number under its metric's name; ``loss`` is the validation loss."""
-        numbers = ("epoch", "train_loss", "learning_rate", "images_per_second", "seconds")
-        return {**{name: getattr(self, name) for name in numbers}, "loss": self.val_loss, **self.scores}
+        names = ("epoch", "train_loss", "learning_rate", "images_per_second", "seconds", "memory")
+        numbers = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**numbers, "loss": self.val_loss, **self.scores}
 
 
-def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | None = None) -> Iterator[EpochMetrics]:
+def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | None = None, steps: Steps | None = None
+        ) -> Iterator[EpochMetrics]:
     """Train ``config`` on its share of the pool and yield after every epoch, scored on the validation rows.
 
     Each epoch draws from ``config.seed`` and its own number alone and leaves torch's generators as they were, so
@@ -61,6 +64,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
 
     Args:
         device: where to train; the GPU if torch sees one, else the CPU.
+        steps: what earlier trials made and this one may use again; their models are then trained anew.
 
     Raises:
         BadInput: the configuration and the data do not go together.
@@ -69,25 +73,23 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
     rows = training_rows(config, data)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     images = on_device(data, device)
-    train, val = images.pool.first(rows), images.val
     task = Classification(data.classes, config.label_smoothing)
-    with seeded(config.seed, 0, device):
+    with isolated(config.seed, 0, device):
         model = new_model(config, data, rows, device)
-    arithmetic = autocast(config.precision, device)
-    optimizer = make_optimizer(model.parameters(), config)
-    schedule = make_schedule(optimizer, config)
-    for epoch in range(1, config.epochs + 1):
-        start, rate = time.perf_counter(), optimizer.param_groups[0]["lr"]
-        with seeded(config.seed, epoch, device):
-            train_sum = train_epoch(model, task, train, optimizer, config, arithmetic)
-            val_sums = evaluate(model, task, val, arithmetic)
-        train_loss, *sums = torch.cat([train_sum.view(1) / rows, val_sums]).tolist()
-        scores = task.scores(sums)
-        val_loss = scores.pop("loss")
-        require_finite(epoch, train_loss, val_loss)
-        schedule(val_loss)
-        seconds = time.perf_counter() - start
-        yield EpochMetrics(epoch, train_loss, val_loss, scores, rate, rows / seconds, seconds, model)
+    rate, next_rate = config.learning_rate, make_schedule(config)
+    with (steps or Steps()).lent(config, images.pool, task, model) as step:
+        for epoch in range(1, config.epochs + 1):
+            start = time.perf_counter()
+            with isolated(config.seed, epoch, device):
+                train_sum = train_epoch(step, rows, rate)
+                val_sums = evaluate(step, images.val)
+            train_loss, *sums = torch.cat([train_sum.view(1) / rows, val_sums]).tolist()
+            scores = task.scores(sums)
+            val_loss = scores.pop("loss")
+            require_finite(epoch, train_loss, val_loss)
+            seconds = time.perf_counter() - start
+            yield EpochMetrics(epoch, train_loss, val_loss, scores, rate, rows / seconds, seconds, step.model, step.memory())
+            rate = next_rate(epoch, val_loss)
 
 
 def training_rows(config: TrialConfig, data: TrialData) -> int:
@@ -118,67 +120,40 @@ def new_model(config: TrialConfig, data: TrialData, rows: int, device: torch.dev
         mean=mean,
         std=std,
     )
-    return prepared(model, device)
+    return with_tensor_dropout(model)
 
 
 @contextmanager
-def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Draw from generators that depend on ``seed`` and ``epoch`` alone, and give back their states afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+def isolated(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Draw from generators that depend on ``seed`` and ``epoch`` alone, with cuDNN at its defaults but for TF32: off.
+
+    Generators and flags are given back as they were.
+    """
+    draws = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with draws, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
         # Mixed, because torch's CPU generator looks at no more than 32 bits of what it is given.
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         yield
 
 
-def train_epoch(
-    model: nn.Module,
-    task: Classification,
-    images: DeviceImages,
-    optimizer: Optimizer,
-    config: TrialConfig,
-    arithmetic: torch.autocast,
-) -> Tensor:
-    """Show every image once, in a new order; return the summed loss, still on the device."""
-    model.train()
-    fill = model.normalize.mean
-    total = torch.zeros((), dtype=torch.float64, device=fill.device)
-    for batch in batches(len(images), config.batch_size, fill.device):
-        pixels = augment(to_float(images.pixels[batch]), config, fill)
-        with arithmetic:
-            outputs = model(pixels)
-        loss = task.loss(outputs, images.labels[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.detach() * len(batch)
-    return total
-
-
-def batches(rows: int, size: int, device: torch.device) -> list[Tensor]:
-    """Return the row numbers of each batch, in random order; a last row left alone joins the batch before it.
-
-    One image has no batch statistics where a network ends in a map of one pixel.
-    """
-    parts = list(torch.randperm(rows, device=device).split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1 < size:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
-
-
-def to_float(pixels: Tensor) -> Tensor:
-    return pixels.float().div_(255)
+def train_epoch(step: Step, rows: int, rate: float) -> Tensor:
+    """Show each of the first ``rows`` images once, in a new order; return the summed loss, still on the device."""
+    step.begin_epoch(rate)
+    for batch in step.images.shuffled(rows, step.config.batch_size):
+        step(*batch)
+    return step.total
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, task: Classification, images: DeviceImages, arithmetic: torch.autocast) -> Tensor:
+def evaluate(step: Step, images: DeviceImages | HostImages) -> Tensor:
     """Return the task's summed `measure` over ``images``, still on the device; `task.scores` turns it into metrics."""
-    model.eval()
+    step.model.eval()
     size = max(1, EVALUATION_PIXELS // images.pixels[0, 0].numel())
     sums = []
-    for pixels, labels in zip(images.pixels.split(size), images.labels.split(size), strict=True):
-        with arithmetic:
-            outputs = model(to_float(pixels))
-        sums.append(task.measure(outputs, labels))
+    for pixels, labels in images.in_order(size):
+        with step.arithmetic:
+            outputs = step.model(to_float(pixels))
+        sums.append(step.task.measure(outputs, labels))
     return torch.stack(sums).sum(0)
 
 

@@ -5,10 +5,11 @@ The one file of `trainables` that knows Ray.
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -17,6 +18,10 @@ from trainables.config import TrialConfig
 from trainables.data import TrialData
 from trainables.errors import NotFinite
 from trainables.files import error_file, weights_file
+from trainables.memory import keep_freed_memory, keep_to_share, release
+
+if TYPE_CHECKING:
+    from trainables.step import Steps
 
 Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
 
@@ -35,7 +40,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         folder: the search's folder; weights and tracebacks are written below it.
         saves: epochs after which the weights are kept, beside the last one.
     """
-    number = config["number"]
+    number, failure = config["number"], None
     try:
         trial = TrialConfig(**config["trial"])
         for epoch in fit(trial, fetch(arrays[trial.image_size])):
@@ -45,16 +50,28 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
             tune.report({"epoch": epoch.epoch, metric: row.get(metric), "row": row, "done": last})
     except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
         write_error(folder, number)
-        tune.report({"failure": kind(problem), "message": line(problem), "done": True})
+        failure = {"failure": kind(problem), "message": line(problem), "done": True}
+    if failure:  # reported out here, where the exception no longer holds what the trial had allocated
+        if failure["failure"] == "out of memory":
+            release(steps())
+        tune.report(failure)
 
 
 def default_fit(config: TrialConfig, data: TrialData) -> Iterator[Any]:
     """Run `trainables.fit.fit`, imported in the worker so that the driver need not load torch."""
     from trainables.fit import fit
-    from trainables.memory import keep_freed_memory
 
     keep_freed_memory()
-    return fit(config, data)
+    keep_to_share(ray.get_runtime_context().get_assigned_resources().get("GPU", 0))
+    return fit(config, data, steps=steps())
+
+
+@functools.cache
+def steps() -> Steps:
+    """Return the training steps that this process keeps from trial to trial."""
+    from trainables.step import Steps
+
+    return Steps()
 
 
 def fetch(reference: ray.ObjectRef) -> TrialData:

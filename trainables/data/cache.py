@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 
 from trainables.data.arrays import Images, TrialData
+from trainables.data.residence import DEVICE_SHARE, Residence, residence
+from trainables.data.stream import HostImages, batches
 
 CHUNK = 2**22  # values turned into whole numbers at a time while summing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeviceImages:
     """Pixels uint8 (n, channels, size, size) and labels int64 (n) on one device."""
 
@@ -24,36 +27,69 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, rows: int) -> DeviceImages:
-        """Return the first ``rows`` of them, without a copy."""
-        return DeviceImages(self.pixels[:rows], self.labels[:rows])
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
+
+    def shuffled(self, rows: int, size: int) -> Iterator[tuple[Tensor]]:
+        """Yield the row numbers of the first ``rows`` images in random order, ``size`` at a time."""
+        return ((part,) for part in batches(rows, size, self.device))
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pixels and labels of all images as they stand, ``size`` at a time, without a copy."""
+        return zip(self.pixels.split(size), self.labels.split(size), strict=True)
+
+    def look_up(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels and labels of a batch that `shuffled` yielded."""
+        return self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
+
+    def example(self, size: int) -> tuple[Tensor]:
+        """Return a batch of the form that `shuffled` yields."""
+        return (torch.arange(size, device=self.device),)
 
 
 @dataclass(frozen=True)
 class DeviceData:
-    """The training pool and the validation rows of one `TrialData` on one device."""
+    """The training pool and the validation rows of one `TrialData`, ready for one device."""
 
-    pool: DeviceImages
-    val: DeviceImages
+    pool: DeviceImages | HostImages
+    val: DeviceImages | HostImages
 
 
 _kept: dict[tuple[str, str], DeviceData] = {}
 _moments: dict[tuple[str, int], tuple[list[float], list[float]]] = {}
 
 
-def on_device(data: TrialData, device: torch.device) -> DeviceData:
-    """Return ``data`` on ``device``, from the copy already there if an earlier trial made one.
+def on_device(data: TrialData, device: torch.device, limit: int | None = None) -> DeviceData:
+    """Return ``data`` for ``device``, from the copy that an earlier trial made if there is one.
 
-    On the CPU the tensors share the memory of the arrays, which must not be written to.
+    Images beyond ``limit`` bytes, by default a share of the device's memory, stay in host memory and are copied as
+    they are used. On the CPU the tensors share the memory of the arrays, which must not be written to.
     """
     place = (data.key, str(device))
     if place not in _kept:
-        _kept[place] = DeviceData(to_device(data.pool, device), to_device(data.val, device))
+        limit = device_limit(device) if limit is None else limit
+        pixels = data.pool.pixels.nbytes + data.val.pixels.nbytes
+        fits = limit is None or residence(pixels, host=pixels, device=limit) is Residence.DEVICE
+        move = to_device if fits else stay
+        _kept[place] = DeviceData(move(data.pool, device), move(data.val, device))
     return _kept[place]
+
+
+def device_limit(device: torch.device) -> int | None:
+    """Return how many bytes of pixels may be on ``device``; None for the CPU, where they are anyway."""
+    if device.type != "cuda":
+        return None
+    total = torch.cuda.get_device_properties(device).total_memory
+    return int(DEVICE_SHARE * total * torch.cuda.get_per_process_memory_fraction(device))
 
 
 def to_device(images: Images, device: torch.device) -> DeviceImages:
     return DeviceImages(shared(images.pixels).to(device), shared(images.labels).to(device))
+
+
+def stay(images: Images, device: torch.device) -> HostImages:
+    return HostImages(shared(images.pixels), shared(images.labels), device)
 
 
 def shared(array: np.ndarray) -> Tensor:
