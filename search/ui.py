@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,9 +17,11 @@ from search import folder as folders
 from search.errors import EnvironmentProblem, SpaceError
 from search.tracking import default_uri
 
+START_SECONDS = 60
+
 
 def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) -> int:
-    """Serve MLflow's pages on this machine until interrupted; print the address first. Return the exit status.
+    """Serve MLflow's pages on this machine until interrupted; print where, and open a browser if there is one.
 
     Raises:
         SpaceError: there is no such search, or its runs are on a server that needs no other.
@@ -31,10 +35,30 @@ def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) 
         raise SpaceError(f"{uri!r} is not there any more; give the results folder that holds it", place=str(results))
     if taken(port):
         raise EnvironmentProblem(f"port {port} is taken; give another --port")
-    announce(f"http://127.0.0.1:{port}", summary, as_json)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
                "--workers", "1"]
-    return subprocess.run(command, env=os.environ, check=False).returncode
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(server, port)
+            announce(f"http://127.0.0.1:{port}", summary, as_json)
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0  # the way to end it; the server has had the same Ctrl-C
+        finally:
+            server.terminate()
+
+
+def wait_for(server: subprocess.Popen, port: int) -> None:
+    """Return once MLflow answers on ``port``.
+
+    Raises:
+        EnvironmentProblem: it ended, or a minute passed.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not taken(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise EnvironmentProblem(f"MLflow's pages did not start on port {port}; try `mlflow ui` to see why")
+        time.sleep(0.2)
 
 
 def announce(server: str, summary: dict[str, Any], as_json: bool) -> int:
@@ -48,6 +72,8 @@ def announce(server: str, summary: dict[str, Any], as_json: bool) -> int:
                  "orderByAsc": ascending, "compareRunsMode": "CHART"}
         pages = {"address": runs, "curves": f"{runs}?{urlencode(order, quote_via=quote)}"}
     print(json.dumps(pages) if as_json else "\n".join(f"{name:<8} {page}" for name, page in pages.items()), flush=True)
+    if sys.stdout.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform != "linux"):
+        webbrowser.open(pages["address"])
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ def plan(plan: Plan) -> str:
         *(f"  warning: {warning}" for warning in space.warnings),
         f"data        {len(catalog)} images of {found}, {'grey' if plan.channels == 1 else 'colour'}, from {space.data.source}",
         f"  classes   {counts}",
+        *(f"  {name:<10}{tally(values)}" for name, values in catalog.attributes.items()),
         f"  split     {len(parts.pool)} to train on, {len(parts.val)} for validation, {len(parts.test)} sealed for the test",
         f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
@@ -37,6 +40,11 @@ def plan(plan: Plan) -> str:
         f"budget      {budget(plan)}",
     ]
     return "\n".join(lines)
+
+
+def tally(values: Iterable[str]) -> str:
+    """Return how often each value occurs: ``mono 1074, poly 1550``."""
+    return ", ".join(f"{value} {count}" for value, count in sorted(Counter(values).items()))
 
 
 def schedule(plan: Plan) -> str:
