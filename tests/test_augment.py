@@ -8,18 +8,23 @@ import pytest
 import torch
 
 from trainables.augment import (
+    IGNORED,
     Geometry,
     adjust_brightness,
     adjust_contrast,
     adjust_hue,
     adjust_saturation,
     augment,
+    augment_together,
     draw_boxes,
     draw_geometry,
     erase,
     flip,
     inverse_matrix,
+    move,
+    swap,
     warp,
+    warp_masks,
 )
 from trainables.config import TrialConfig
 
@@ -80,6 +85,71 @@ def test_warp(functional, images, names):
     fill = torch.linspace(0.2, 0.6, images.shape[1]).view(-1, 1, 1)
     expected = each(affine, images - fill, *columns) + fill
     torch.testing.assert_close(warp(images, inverse_matrix(drawn), fill), expected, atol=2e-5, rtol=0)
+
+
+def drawn_columns(names: list[str]) -> tuple[Geometry, list[torch.Tensor]]:
+    """Return a draw of these augmentations for N images, and its columns in the order of `Geometry`."""
+    drawn = draw_geometry(torch.empty(N, 1, SIDE, SIDE), TrialConfig(**{name: STRENGTHS[name] for name in names}))
+    return drawn, [getattr(drawn, field.name) for field in dataclasses.fields(Geometry)]
+
+
+@pytest.mark.parametrize("names", [*([name] for name in GEOMETRY), GEOMETRY], ids="+".join)
+def test_points_turn_with_their_image(functional, names):
+    drawn, columns = drawn_columns(names)
+    middle, canvas = [(SIDE - 1) / 2] * 2, (SIDE, SIDE)  # whole numbers are the middles of pixels, as in the flips
+
+    def affine(points, mirror_x, mirror_y, angle, shift_x, shift_y, scale, shear):
+        points = functional.horizontal_flip_keypoints(points, canvas) if mirror_x else points
+        points = functional.vertical_flip_keypoints(points, canvas) if mirror_y else points
+        translate = [shift_x * SIDE, shift_y * SIDE]
+        return functional.affine_keypoints(points, canvas, angle, translate, scale, [shear, 0.0], center=middle)[0]
+
+    points = torch.rand(N, 5, 2) * (SIDE - 1)
+    expected = each(affine, points, *columns)
+    torch.testing.assert_close(move(points, inverse_matrix(drawn), SIDE), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("names", [*([name] for name in GEOMETRY), GEOMETRY], ids="+".join)
+def test_masks_turn_with_their_image(functional, names):
+    drawn, columns = drawn_columns(names)
+
+    def affine(mask, mirror_x, mirror_y, angle, shift_x, shift_y, scale, shear):
+        mask = functional.horizontal_flip_mask(mask) if mirror_x else mask
+        mask = functional.vertical_flip_mask(mask) if mirror_y else mask
+        return functional.affine_mask(mask, angle, [shift_x * SIDE, shift_y * SIDE], scale, [shear, 0.0], fill=IGNORED)
+
+    masks = torch.randint(0, 101, (N, SIDE, SIDE))
+    found, expected = warp_masks(masks, inverse_matrix(drawn)), each(affine, masks, *columns)
+    assert found.dtype == masks.dtype
+    assert (found != expected).float().mean() < 2e-3  # a pixel half-way between two may go either way
+
+
+def test_left_and_right_change_places_in_mirror_images_only():
+    points = torch.arange(4.0)[None, :, None].repeat(3, 1, 2)
+    swapped = swap(points, [(0, 2)], torch.tensor([True, False, True]))
+    assert swapped[:, :, 0].tolist() == [[2, 1, 0, 3], [0, 1, 2, 3], [2, 1, 0, 3]]
+
+
+@pytest.mark.parametrize("settings", [{"horizontal_flip": 1}, {"vertical_flip": 1}, STRENGTHS], ids=["x", "y", "all"])
+def test_everything_of_an_image_has_the_same_draw(settings):
+    """A bright spot, the point on it and the mask of it stay together; its partner is elsewhere."""
+    images, points = torch.zeros(N, 1, 64, 64), torch.tensor([[[40.0, 24.0], [9.0, 9.0]]]).repeat(N, 1, 1)
+    images[:, :, 22:27, 38:43] = 1
+    config = TrialConfig(**{**settings, "erasing": 0, "brightness": 0, "contrast": 0})
+    moved, points, masks = augment_together(images, config, black(images), points, images[:, 0].long(), pairs=[(0, 1)])
+    spots = [(mask == 1).nonzero().float().mean(0).flip(0) for mask in masks]
+    brightest = [(image[0] > 0.5).nonzero().float().mean(0).flip(0) for image in moved]
+    for spot, bright, both in zip(spots, brightest, points, strict=True):
+        torch.testing.assert_close(spot, bright, atol=0.6, rtol=0)
+        assert min((bright - point).abs().max() for point in both) < 0.6
+    if settings is not STRENGTHS:
+        assert torch.equal(points[0, 0], torch.tensor([54.0, 9.0] if "horizontal_flip" in settings else [9.0, 54.0]))
+
+
+def test_targets_stay_where_nothing_is_turned():
+    images, points, masks = torch.rand(2, 1, SIDE, SIDE), torch.rand(2, 3, 2), torch.zeros(2, SIDE, SIDE)
+    _, *targets = augment_together(images, TrialConfig(erasing=1), black(images), points, masks)
+    assert targets[0] is points and targets[1] is masks
 
 
 def test_warp_back_to_the_same_place(images):

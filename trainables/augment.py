@@ -8,6 +8,7 @@ what is erased takes the colour ``fill`` (C, 1, 1), the training rows' mean: not
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,22 +19,46 @@ from trainables.config import TrialConfig
 
 ERASED_AREA = (0.02, 0.33)  # share of the image, and below height / width: the ranges of torchvision's RandomErasing
 ERASED_ASPECT = (0.3, 3.3)
+IGNORED = 255  # class of a mask's pixels that stand for nothing
 LUMA = (0.2989, 0.587, 0.114)  # grey of red, green and blue, ITU-R BT.601
 
 
 def augment(images: Tensor, config: TrialConfig, fill: Tensor) -> Tensor:
     """Return ``images`` with every augmentation that ``config`` gives a strength: geometry, colour, then erasing."""
-    if config.rotation or config.shift or config.scale or config.shear:
-        images = warp(images, inverse_matrix(draw_geometry(images, config)), fill)
-    elif config.horizontal_flip or config.vertical_flip:
+    return augment_together(images, config, fill)[0]
+
+
+def augment_together(
+    images: Tensor,
+    config: TrialConfig,
+    fill: Tensor,
+    points: Tensor | None = None,
+    masks: Tensor | None = None,
+    pairs: Sequence[tuple[int, int]] = (),
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Augment ``images`` and let their points and masks turn with them.
+
+    Args:
+        points: float (N, K, 2), x and y in pixels, whole numbers in the middle of a pixel; they may leave the image.
+        masks: whole numbers (N, S, S), `IGNORED` where they come to stand outside the original.
+        pairs: numbers of points that are left and right of each other, such as two eyes; they change places in an
+            image that a flip makes its own mirror image (two flips are a turn).
+    """
+    turned = config.rotation or config.shift or config.scale or config.shear
+    if turned or config.horizontal_flip or config.vertical_flip:
         geometry = draw_geometry(images, config)
-        images = flip(images, geometry.mirror_x, geometry.mirror_y)
+        matrices = inverse_matrix(geometry)
+        images = warp(images, matrices, fill) if turned else flip(images, geometry.mirror_x, geometry.mirror_y)
+        if points is not None:
+            points = swap(move(points, matrices, images.shape[-1]), pairs, geometry.mirror_x ^ geometry.mirror_y)
+        if masks is not None:
+            masks = warp_masks(masks, matrices)
     for name, (neutral, adjust) in COLOUR.items():
         if strength := getattr(config, name):
             images = adjust(images, uniform(images, neutral - strength, neutral + strength))
     if config.erasing:
         images = erase(images, *draw_boxes(images, config.erasing), fill)
-    return images
+    return images, points, masks
 
 
 def uniform(images: Tensor, low: float, high: float) -> Tensor:
@@ -83,6 +108,18 @@ def inverse_matrix(geometry: Geometry) -> Tensor:
 
 def warp(images: Tensor, matrices: Tensor, fill: Tensor) -> Tensor:
     """Return ``images`` looked up bilinearly at the places that ``matrices`` (N, 2, 3) give, ``fill`` outside."""
+    return F.grid_sample(images - fill, origins(images, matrices), align_corners=False).add_(fill)
+
+
+def warp_masks(masks: Tensor, matrices: Tensor) -> Tensor:
+    """Return whole numbers (N, S, S) looked up at the nearest pixel, `IGNORED` outside."""
+    values = masks[:, None].float() - IGNORED  # exact, and 0 is what grid_sample finds outside
+    found = F.grid_sample(values, origins(values, matrices), mode="nearest", align_corners=False)
+    return (found[:, 0] + IGNORED).to(masks.dtype)
+
+
+def origins(images: Tensor, matrices: Tensor) -> Tensor:
+    """Return for each pixel of a result the place (N, S, S, 2) in the original that ``matrices`` send it to."""
     side = images.shape[-1]
     centres = (torch.arange(side, device=images.device) * 2 + 1) / side - 1
     across = matrices[:, :, 0, None] * centres
@@ -91,7 +128,24 @@ def warp(images: Tensor, matrices: Tensor, fill: Tensor) -> Tensor:
     places = images.new_empty(len(images), side, side, 2)
     torch.add(across[:, 0, None, :], down[:, 0, :, None], out=places[..., 0])
     torch.add(across[:, 1, None, :], down[:, 1, :, None], out=places[..., 1])
-    return F.grid_sample(images - fill, places, align_corners=False).add_(fill)
+    return places
+
+
+def move(points: Tensor, matrices: Tensor, side: int) -> Tensor:
+    """Return where points (N, K, 2) of the originals, in pixels, come to stand: the way of `inverse_matrix` back."""
+    (a, b, x), (c, d, y) = (row.unbind(1) for row in matrices.unbind(1))
+    forth = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1) / (a * d - b * c)[:, None, None]
+    places = (2 * points + 1) / side - 1 - torch.stack([x, y], 1)[:, None]
+    return ((places @ forth.mT + 1) * side - 1) / 2
+
+
+def swap(points: Tensor, pairs: Sequence[tuple[int, int]], mirrored: Tensor) -> Tensor:
+    """Return ``points`` (N, K, 2) with the points of each pair exchanged in the images (N) that are ``mirrored``."""
+    order = list(range(points.shape[1]))
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    exchanged = torch.stack([points[:, number] for number in order], 1)
+    return torch.where(mirrored[:, None, None], exchanged, points)
 
 
 def flip(images: Tensor, mirror_x: Tensor, mirror_y: Tensor) -> Tensor:
