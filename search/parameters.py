@@ -143,7 +143,7 @@ def read_choice(key: str, given: Any, rule: Setting) -> Choice:
 
 
 def read_bounds(key: str, given: Any, rule: Setting, form: str) -> tuple[Any, Any]:
-    if rule.type not in (int, float):
+    if rule.type not in (int, float) or rule.choices:
         raise BadInput(f"{form} {given!r:.60} draws numbers; {rule.expects()}, or {FORMS['choice']} of them", key=key)
     if rule.type is int and form != "int":
         raise BadInput(f"{form} {given!r:.60} draws fractions; write {FORMS['int']} or {FORMS['choice']}", key=key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from search.errors import SpaceError
 from search.parameters import Choice, Float, Int
 from search.resources import Machine, this_machine
 from search.space import Space
-from trainables.cost import Cost, cost
+from trainables.config import TrialConfig
+from trainables.cost import Cost, cost, options_taken
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
 from trainables.errors import BadInput
+from trainables.models import published
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
         catalog = scan(space.data)
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
+        _check_starts(space)
         costs = {
-            (name, size): cost(name, catalog.channels, len(catalog.classes), size)
+            (label, size): cost(name, catalog.channels, len(catalog.classes), size, maps=False, **options)
             for name in space.values("architecture")
+            for label, options in variants(space, name)
             for size in space.values("image_size")
         }
     except BadInput as problem:
@@ -63,6 +69,31 @@ def _check_batches(space: Space, pool: int) -> None:
                        f"give at most {rows}", key="space.batch_size")
 
 
+def _check_starts(space: Space) -> None:
+    """Refuse pretrained networks for which there are no weights, and weights that no network would start from."""
+    starts = list(starting_points(space))
+    for name, weights in starts:
+        published.check(name, weights)
+    if not starts and any(space.values("weights")):
+        wrong = "nothing starts from this file while pretrained is false; set pretrained: true, or remove it"
+        raise BadInput(wrong, key="space.weights")
+
+
+def starting_points(space: Space) -> Iterator[tuple[str, str | None]]:
+    """Yield each architecture that may start pretrained, with the file of weights that it starts from, if any."""
+    if True in space.values("pretrained"):
+        yield from itertools.product(space.values("architecture"), space.values("weights"))
+
+
+def variants(space: Space, architecture: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the smallest and largest forms that the options of a network give it, each with a label."""
+    taken = options_taken(architecture)
+    for values in itertools.product(*(dict.fromkeys(bounds(space, name)) for name in taken)):
+        options = dict(zip(taken, values, strict=True))
+        searched = ", ".join(f"{name}={value}" for name, value in options.items() if name in space.parameters)
+        yield (f"{architecture}({searched})" if searched else architecture), options
+
+
 def bounds(space: Space, name: str) -> tuple[float, float]:
     """Return the smallest and the largest value that parameter ``name`` can take."""
     match space.parameters.get(name):
@@ -72,6 +103,12 @@ def bounds(space: Space, name: str) -> tuple[float, float]:
             return low, high
     [value] = space.values(name)
     return value, value
+
+
+def memory(space: Space, cost: Cost) -> int:
+    """Return the bytes that a training step of a network needs at most, with the largest batch and optimizer's state."""
+    largest = bounds(space, "batch_size")[1], bounds(space, "momentum")[1]
+    return max(cost.memory(largest[0], optimizer, largest[1]) for optimizer in space.values("optimizer"))
 
 
 def rungs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
@@ -89,13 +126,33 @@ def rungs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[
 def decode(plan: Plan, cache: Path) -> dict[int, TrialData]:
     """Decode the rows that trials may see, once for every image size; the sealed rows are not among them.
 
+    The weights that trials start from are brought here, too.
+
     Raises:
-        SpaceError: an image cannot be read.
+        SpaceError: an image cannot be read, or weights cannot be had or do not fit.
     """
     try:
+        fetch_weights(plan)
         return trial_data(plan.catalog, plan.split, plan.space.values("image_size"), cache)
     except BadInput as problem:
         raise SpaceError.of(problem, plan.space.where) from None
+
+
+def fetch_weights(plan: Plan) -> None:
+    """Download the weights that trials start from, where they are not here yet, and hold them against the networks.
+
+    Raises:
+        BadInput: they cannot be had, read or fitted.
+    """
+    starts = list(starting_points(plan.space))
+    if not starts:
+        return  # and torch stays out of the driver
+    from trainables.models.pretrained import starting_weights
+
+    for (name, weights), size in itertools.product(starts, plan.space.values("image_size")):
+        for _, options in variants(plan.space, name):
+            config = TrialConfig(architecture=name, pretrained=True, weights=weights, image_size=size, **options)
+            starting_weights(config, plan.channels, len(plan.catalog.classes))
 
 
 def sealed_images(plan: Plan, size: int, cache: Path) -> Images:
@@ -118,7 +175,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         },
         "combinations": space.combinations(),
         "architectures": [
-            {"architecture": name, "image_size": size, "params": cost.params, "macs": cost.macs}
+            {"architecture": name, "image_size": size, "params": cost.params, "macs": cost.macs,
+             "attention_macs": cost.attention_macs, "thop_macs": cost.thop_macs, "memory": memory(space, cost)}
             for (name, size), cost in plan.costs.items()
         ],
         "rungs": [*plan.rungs, space.schedule.max_epochs],

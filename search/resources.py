@@ -111,7 +111,7 @@ def ray_session(resources: Resources, machine: Machine, address: str | None = No
 
     if address is None:
         where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False}
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.environ.get("PYTHONPATH"))))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.getcwd(), os.environ.get("PYTHONPATH"))))
     else:
         packages = [str(CODE / "search"), str(CODE / "trainables")]
         where = {"address": address, "runtime_env": {"py_modules": packages}}

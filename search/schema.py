@@ -52,6 +52,8 @@ def value_schema(rule: Setting) -> dict[str, Any]:
     schema |= {word: bound for word, bound in bounds.items() if bound is not None}
     if rule.choices:
         schema["enum"] = [*rule.choices, *([None] if rule.optional else [])]
+    if rule.pattern:
+        schema = {"anyOf": [schema, {"type": kind, "pattern": f"^{rule.pattern}$"}]}
     return schema
 
 
@@ -62,7 +64,7 @@ def parameter_schema(rule: Setting) -> dict[str, Any]:
         return value
     values = {"type": "array", "items": value, "uniqueItems": True, "minItems": 1, "maxItems": MAX_CHOICES}
     forms = [form_schema("choice", values)]
-    if rule.type in (int, float):
+    if rule.type in (int, float) and not rule.choices:
         forms.append(form_schema("int", pair({**value, "type": "integer"}), {"type": "integer", "exclusiveMinimum": 0}))
     if rule.type is float:
         forms.append(form_schema("uniform", pair(value), {"type": "number", "exclusiveMinimum": 0}))

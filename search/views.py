@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from search.plan import Plan
+from search.plan import Plan, memory
 from search.progress import clock_text, short
 
 
@@ -33,7 +33,8 @@ def plan(plan: Plan) -> str:
         "fixed",
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
-        *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs"
+        *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
+          f"{memory(space, cost) / 2**20:>6,.0f} MiB a step"
           for (name, size), cost in plan.costs.items()),
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",

@@ -8,21 +8,27 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
+import re
 import typing
 from dataclasses import dataclass
 from typing import Any
 
 from trainables.errors import BadInput
-from trainables.models import MODELS
+from trainables.models import MODELS, OPTIONS, own
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 LR_SCHEDULES = ("none", "cosine", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16")
+PATCH_SIZES = (2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one key accepts: a type, bounds (``low``/``high`` inclusive, ``above``/``below`` exclusive) and choices."""
+    """What one key accepts: a type, bounds (``low``/``high`` inclusive, ``above``/``below`` exclusive) and choices.
+
+    Beside its choices it takes text that matches ``pattern``, which ``form`` shows to people.
+    """
 
     type: type
     help: str
@@ -30,7 +36,9 @@ class Setting:
     high: float | None = None
     above: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] | None = None
+    choices: tuple[Any, ...] | None = None
+    pattern: str | None = None
+    form: str | None = None
     optional: bool = False
     searchable: bool = True
 
@@ -40,8 +48,8 @@ class Setting:
             return None if self.optional else f"needs a value; {self.expects()}"
         if not is_a(value, self.type):
             return f"{value!r:.80} is not {ARTICLES[self.type]}; {self.expects()}"
-        if self.choices and value not in self.choices:
-            return f"unknown value {value!r:.80}; {did_you_mean(value, self.choices)}"
+        if self.choices and value not in self.choices and not (self.pattern and re.fullmatch(self.pattern, value)):
+            return f"unknown value {value!r:.80}; {did_you_mean(value, self.choices)}{self.beside()}"
         if self.type in (int, float) and not self.contains(value):
             return f"{value!r} is out of range; {self.expects()}"
         return None
@@ -54,10 +62,14 @@ class Setting:
             and (self.below is None or value < self.below)
         )
 
+    def beside(self) -> str:
+        """Say what the key accepts beside its choices."""
+        return f", or {self.form}" if self.form else ""
+
     def expects(self) -> str:
         """Say in words what the key accepts, as the mend of a complaint."""
         if self.choices:
-            return "give one of " + ", ".join(self.choices)
+            return f"give one of {', '.join(map(str, self.choices))}{self.beside()}"
         signs = ((">=", self.low), ("<=", self.high), (">", self.above), ("<", self.below))
         bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
         return f"give {ARTICLES[self.type]}" + (f" {bounds}" if bounds else "")
@@ -77,7 +89,7 @@ def is_a(value: Any, kind: type) -> bool:
 
 def did_you_mean(value: Any, known: typing.Iterable[str]) -> str:
     """Return the mend for an unknown name: the nearest known one first, then all of them."""
-    known = list(known)
+    known = [str(name) for name in known]
     near = difflib.get_close_matches(str(value), known, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + "known: " + ", ".join(known)
 
@@ -104,7 +116,13 @@ def settings(cls: type) -> dict[str, Setting]:
 class TrialConfig:
     """Everything that one trial is given. Frozen; raises `BadInput` for a value that no trial can run with."""
 
-    architecture: str = setting("conv3_fc2", "network to train", choices=tuple(MODELS))
+    architecture: str = setting(
+        "conv3_fc2", "network to train", choices=tuple(MODELS), pattern=own.PATTERN, form="module:function of your own"
+    )
+    patch_size: int = setting(8, "pixels a side that become one token of vit_tiny", choices=PATCH_SIZES)
+    depth: int = setting(6, "blocks of vit_tiny", low=1, high=48)
+    pretrained: bool = setting(False, "whether training starts from published weights, or those in the file `weights`")
+    weights: str | None = setting(None, "file with the weights (a state_dict) that pretrained networks start from")
     optimizer: str = setting("adam", "rule that updates the weights", choices=OPTIMIZERS)
     learning_rate: float = setting(1e-3, "step size of the optimizer", above=0, high=100)
     batch_size: int = setting(128, "images a step", low=1, high=65536)
@@ -134,3 +152,9 @@ class TrialConfig:
         for name, rule in settings(type(self)).items():
             if complaint := rule.complaint(getattr(self, name)):
                 raise BadInput(f"{name}: {complaint}", key=f"space.{name}")
+        if self.weights is not None:  # a worker runs in another folder than the one that the path was written for
+            object.__setattr__(self, "weights", os.path.abspath(self.weights))
+
+    def options(self) -> dict[str, Any]:
+        """Return the settings that only some networks take."""
+        return {name: getattr(self, name) for name in OPTIONS}

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from trainables.errors import BadInput
+from trainables.models import OPTIONS
 from trainables.models.normalize import network
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -26,7 +27,8 @@ class Card:
     """Everything that rebuilds a network and feeds it: what it is, its classes and how an image is prepared.
 
     An image is decoded, made grey (1 channel) or RGB (3), resized to ``size`` × ``size`` bilinearly with antialiasing
-    and scaled to 0..1; the network normalises it itself.
+    and scaled to 0..1; the network normalises it itself. ``architecture`` may be ``module:function`` of the user's own
+    code, which must then be importable; ``config`` is the whole configuration that it was trained with.
     """
 
     architecture: str
@@ -62,7 +64,8 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
         raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
     model = network(
-        card.architecture, channels=card.channels, outputs=len(card.classes), size=card.size, dropout=card.dropout
+        card.architecture, channels=card.channels, outputs=len(card.classes), size=card.size, dropout=card.dropout,
+        **{name: card.config[name] for name in OPTIONS if name in card.config},
     )
     model.load_state_dict(load_file(path))
     return model.eval(), card

@@ -94,7 +94,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
 
 def training_rows(config: TrialConfig, data: TrialData) -> int:
     """Return how many rows of the pool ``config.split_ratio`` stands for, where ``config`` can train on them."""
-    cost(config.architecture, data.channels, len(data.classes), data.size)
+    cost(config.architecture, data.channels, len(data.classes), data.size, maps=False, **config.options())
     if config.image_size != data.size:
         raise BadInput(f"the images are {data.size} pixels wide, not {config.image_size}", key="space.image_size")
     rows = max(1, round(config.split_ratio * len(data.pool)))
@@ -102,14 +102,16 @@ def training_rows(config: TrialConfig, data: TrialData) -> int:
         raise BadInput(
             f"{config.batch_size} is more than the {rows} training rows; give {rows} or less", key="space.batch_size"
         )
-    if config.batch_size == 1 and not trains(config.architecture, data.channels, data.size, batch=1):
+    if config.batch_size == 1 and not trains(
+        config.architecture, data.channels, data.size, batch=1, **config.options()
+    ):
         what = f"1 is too few for the batch statistics of {config.architecture}"
         raise BadInput(f"{what}; give 2", key="space.batch_size")
     return rows
 
 
 def new_model(config: TrialConfig, data: TrialData, rows: int, device: torch.device) -> nn.Module:
-    """Build the network behind the normalisation of its training rows, with fresh weights."""
+    """Build the network behind the normalisation of its training rows, with fresh or pretrained weights."""
     mean, std = moments(data, rows, device)
     model = network(
         config.architecture,
@@ -119,7 +121,12 @@ def new_model(config: TrialConfig, data: TrialData, rows: int, device: torch.dev
         dropout=config.dropout,
         mean=mean,
         std=std,
+        **config.options(),
     )
+    if config.pretrained:
+        from trainables.models.pretrained import load_pretrained  # with what it takes to count networks, slow to import
+
+        load_pretrained(model.network, config, data.channels, len(data.classes))
     return with_tensor_dropout(model)
 
 

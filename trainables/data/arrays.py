@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Decoded images: ``pixels`` uint8 (n, channels, size, size) and their ``labels`` int64 (n,)."""
+    """Decoded images: ``pixels`` uint8 (n, channels, size, size) and their ``labels`` int64 (n,).
+
+    Pixels may be a whole mapped ``.npy`` file; another process is then given its name, not its content.
+    """
 
     pixels: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self.pixels, np.memmap) and isinstance(self.pixels.base, mmap.mmap):
+            return mapped_images, (self.pixels.filename, self.labels)
+        return Images, (self.pixels, self.labels)
+
+
+def mapped_images(path: str, labels: np.ndarray) -> Images:
+    """Return images whose pixels stay in the ``.npy`` file at ``path``."""
+    return Images(np.load(path, mmap_mode="r"), labels)
 
 
 @dataclass(frozen=True, eq=False)

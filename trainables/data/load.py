@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from trainables.data.arrays import Images, TrialData
 from trainables.data.catalog import Catalog
 from trainables.data.decode import Unreadable, quiet_pillow, resize
 from trainables.data.files import in_threads, read_image, refuse_unreadable
+from trainables.data.residence import Residence, decoded_bytes, host_limit, residence
 from trainables.data.split import Split
 from trainables.errors import BadInput
 
@@ -60,6 +62,14 @@ def load_sizes(
     """
     rows = np.asarray(rows, np.int64).tolist()
     pixels = {size: np.empty((len(rows), channels, size, size), np.uint8) for size in sizes}
+    decode_into(pixels, catalog, rows, channels, cache)
+    return pixels
+
+
+def decode_into(
+    pixels: Mapping[int, np.ndarray], catalog: Catalog, rows: Sequence[int], channels: int, cache: Path | None
+) -> None:
+    """Decode some rows once and write them, resized, to the array of each size; raises as `load_sizes` does."""
     read = catalog.pixels.reader(cache)
 
     def load(place: int) -> Unreadable | None:
@@ -74,23 +84,55 @@ def load_sizes(
     with quiet_pillow():
         reasons = in_threads(load, range(len(rows)), small=catalog.sizes[2] * catalog.sizes[3] < SMALL_PIXELS)
     refuse_unreadable([catalog.names[row] for row in rows], reasons)
-    return pixels
 
 
-def trial_data(catalog: Catalog, split: Split, sizes: Sequence[int], cache: Path | None = None) -> dict[int, TrialData]:
-    """Return for each image size what trials are given: pool and validation, without the sealed rows."""
-    pixels = load_sizes(catalog, np.concatenate([split.pool, split.val]), sizes, catalog.channels, cache)
-    cut = len(split.pool)
+def map_sizes(catalog: Catalog, rows: np.ndarray, paths: Mapping[int, Path], cache: Path) -> dict[int, np.ndarray]:
+    """Return what `load_sizes` does, from one mapped ``.npy`` file a size, decoded only where a file is not there yet."""
+    missing = {size: path.with_suffix(f".{os.getpid()}.part") for size, path in paths.items() if not path.exists()}
+    if missing:
+        cache.mkdir(parents=True, exist_ok=True)
+        shape = len(rows), catalog.channels
+        pixels = {
+            size: np.lib.format.open_memmap(part, "w+", np.uint8, (*shape, size, size)) for size, part in missing.items()
+        }
+        decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
+        for size, part in missing.items():
+            pixels[size].flush()
+            part.replace(paths[size])
+    return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
+
+
+def trial_data(
+    catalog: Catalog, split: Split, sizes: Sequence[int], cache: Path | None = None, limit: int | None = None
+) -> dict[int, TrialData]:
+    """Return for each image size what trials are given: pool and validation, without the sealed rows.
+
+    Args:
+        cache: folder for generated images, and for pixels that are too many for memory; workers on other machines
+            must see it too.
+        limit: bytes of pixels beyond which they are decoded to files there; by default a share of this host's memory.
+    """
+    keys = {size: data_key(catalog, split, size) for size in sizes}
+    decoded = sum(decoded_bytes(len(split.pool) + len(split.val), catalog.channels, size) for size in sizes)
+    limit = host_limit() if limit is None else limit
+    to_files = cache is not None and residence(decoded, host=limit, device=None) is Residence.FILE
+
+    def load(name: str, rows: np.ndarray) -> dict[int, np.ndarray]:
+        if not to_files:
+            return load_sizes(catalog, rows, sizes, catalog.channels, cache)
+        return map_sizes(catalog, rows, {size: cache / f"{key}-{name}.npy" for size, key in keys.items()}, cache)
+
+    pool, val = load("pool", split.pool), load("val", split.val)
     return {
         size: TrialData(
-            pool=Images(array[:cut], catalog.labels[split.pool]),
-            val=Images(array[cut:], catalog.labels[split.val]),
+            pool=Images(pool[size], catalog.labels[split.pool]),
+            val=Images(val[size], catalog.labels[split.val]),
             classes=catalog.classes,
             size=size,
             channels=catalog.channels,
-            key=data_key(catalog, split, size),
+            key=key,
         )
-        for size, array in pixels.items()
+        for size, key in keys.items()
     }
 
 

@@ -14,9 +14,9 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes or 
 class Residence(StrEnum):
     """Where the images of one size are while trials train on them."""
 
-    DEVICE = "on the device, one copy a process"
-    HOST = "in host memory, batches copied ahead"
-    FILE = "in a memory-mapped file, batches copied ahead"
+    DEVICE = "on each GPU, a copy a process"
+    HOST = "in host memory"
+    FILE = "in a memory-mapped file"
 
 
 def residence(size: int, *, decoded: int | None = None, host: int, device: int | None) -> Residence:
@@ -49,12 +49,9 @@ def describe(rows: int, channels: int, sizes: list[int], *, host: int, device: i
     each = {size: decoded_bytes(rows, channels, size) for size in sizes}
     decoded = sum(each.values())
     found = {size: residence(count, decoded=decoded, host=host, device=device) for size, count in each.items()}
-    where = {
-        place: "shared in host memory" if device is None and place is Residence.HOST else place.value
-        for place in dict.fromkeys(found.values())
-    }
-    parts = [
-        text + (f" at {', '.join(str(size) for size in sizes if found[size] is place)} px" if len(where) > 1 else "")
-        for place, text in where.items()
-    ]
+    parts = []
+    for place in dict.fromkeys(found.values()):
+        at = f" at {', '.join(str(size) for size in sizes if found[size] is place)} px" if len(set(found.values())) > 1 else ""
+        ahead = ", batches copied ahead" if device is not None and place is not Residence.DEVICE else ""
+        parts.append(place.value + ahead + at)
     return f"{decoded / 2**20:,.1f} MiB of pixels, {'; '.join(parts)}"

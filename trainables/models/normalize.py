@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +33,13 @@ def network(
     dropout: float = 0.0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    **options: Any,
 ) -> nn.Module:
     """Build ``architecture`` behind its `Normalize`: images (N, C, size, size) in 0..1 to (N, outputs).
 
     ``mean`` and ``std`` are buffers and so part of the ``state_dict``; leave them out where one is loaded.
+    ``options`` are those of `trainables.models.OPTIONS`.
     """
     normalize = Normalize(mean or [0.0] * channels, std or [1.0] * channels)
-    body = build(architecture, channels=channels, outputs=outputs, size=size, dropout=dropout)
+    body = build(architecture, channels=channels, outputs=outputs, size=size, dropout=dropout, **options)
     return nn.Sequential(OrderedDict(normalize=normalize, network=body))

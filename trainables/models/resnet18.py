@@ -5,7 +5,7 @@ from __future__ import annotations
 import torchvision
 from torch import nn
 
-from trainables.models.stem import with_channels
+from trainables.models.stem import with_channels, with_dropout
 
 
 def build(*, channels: int, outputs: int, size: int, dropout: float = 0.0) -> nn.Module:
@@ -14,5 +14,5 @@ def build(*, channels: int, outputs: int, size: int, dropout: float = 0.0) -> nn
     network.conv1 = with_channels(network.conv1, channels)
     # The stem's last two steps change places: the maximum of ReLUs is the ReLU of the maximum, and cheaper.
     network.relu, network.maxpool = network.maxpool, network.relu
-    network.fc = nn.Sequential(nn.Dropout(dropout), network.fc)
+    network.fc = with_dropout(network.fc, dropout)
     return network

@@ -1,0 +1,15 @@
+"""EfficientNet-B0 (Tan and Le, 2019, Rethinking Model Scaling for CNNs), as torchvision builds it."""
+
+from __future__ import annotations
+
+import torchvision
+from torch import nn
+
+from trainables.models.stem import with_channels
+
+
+def build(*, channels: int, outputs: int, size: int, dropout: float = 0.0) -> nn.Module:
+    """Build the network of 5,288,548 parameters (3 channels, 1000 outputs); dropout stands before the last layer."""
+    network = torchvision.models.efficientnet_b0(num_classes=outputs, dropout=dropout)
+    network.features[0][0] = with_channels(network.features[0][0], channels)
+    return network

@@ -1,0 +1,72 @@
+"""A user's own network, named ``module:function`` in the space file. Standard library only.
+
+The function is called with the keywords of `CALL`, and with those of `trainables.models.OPTIONS` that it names; it
+returns a ``torch.nn.Module`` from images (N, channels, size, size) to (N, outputs).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from trainables.errors import BadInput
+
+PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+CALL = ("channels", "outputs", "size", "dropout")
+KEY = "space.architecture"
+
+
+def function(path: str) -> Callable[..., Any]:
+    """Import what ``module:function`` names, also from the current directory.
+
+    Raises:
+        BadInput: it cannot be imported, is no function, or cannot be called with `CALL`.
+    """
+    module_name, _, name = path.partition(":")
+    module = import_module(module_name)
+    if not hasattr(module, name):
+        near = difflib.get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"define it in {module.__file__}"
+        raise BadInput(f"module {module_name!r} has no {name!r}; {mend}", key=KEY)
+    found = getattr(module, name)
+    call = f"{name}({', '.join(f'{word}=' for word in CALL)})"
+    if not callable(found):
+        raise BadInput(f"{path} is {type(found).__name__}, not a function; name one that can be called as {call}", key=KEY)
+    try:
+        inspect.signature(found).bind(**dict.fromkeys(CALL))
+    except (TypeError, ValueError) as problem:  # ValueError: written in C, without a signature
+        raise BadInput(f"{path} cannot be called as {call}: {problem}; take these keywords", key=KEY) from None
+    return found
+
+
+def import_module(name: str) -> Any:
+    """Import the module ``name``; the current directory counts, and whatever its code raises is the user's mistake."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as problem:
+        if problem.name is None or not f"{name}.".startswith(f"{problem.name}."):
+            raise BadInput(f"module {name!r} needs {problem.name!r}, which is not installed; install it", key=KEY) from None
+        mend = f"put {problem.name}.py into the current directory, or install it"
+        raise BadInput(f"there is no module {problem.name!r}; {mend}", key=KEY) from None
+    except Exception as problem:  # the boundary to foreign code, which may raise anything while it is imported
+        raise BadInput(f"module {name!r} cannot be imported: {blame(problem)}; mend it", key=KEY) from None
+
+
+def blame(problem: BaseException) -> str:
+    """Return one line that says what foreign code raised, and where."""
+    text = (str(problem).strip() or "no message").splitlines()[0]
+    if isinstance(problem, SyntaxError):
+        return f"SyntaxError: {text}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(problem).__name__}: {text:.200}{place}"

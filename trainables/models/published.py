@@ -1,0 +1,76 @@
+"""The weights that torchvision publishes, and where they lie on this machine. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from trainables.errors import BadInput
+from trainables.models import MODELS
+
+URL = "https://download.pytorch.org/models/"
+TIMEOUT = 20  # seconds without an answer
+
+# The weights that torchvision calls DEFAULT; a name ends in the first digits of the file's SHA-256.
+PUBLISHED = {
+    "alexnet_fcn": "alexnet-owt-7be5be79.pth",
+    "densenet121": "densenet121-a639ec97.pth",
+    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
+    "mobilenet_v2": "mobilenet_v2-7ebf99e0.pth",
+    "mobilenet_v3_small": "mobilenet_v3_small-047dcff4.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet50": "resnet50-11ad3fa6.pth",
+    "shufflenet_slim": "shufflenetv2_x0.5-f707e7126e.pth",
+    "shufflenet_v2_x0_5": "shufflenetv2_x0.5-f707e7126e.pth",
+    "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vit_b_16": "vit_b_16-c867db91.pth",
+}
+
+
+def check(architecture: str, weights: str | None) -> None:
+    """Raise `BadInput` where it is plain that there is nothing for ``architecture`` to start from."""
+    if weights is not None:
+        if not Path(weights).is_file():
+            raise BadInput(f"{weights!r}: no such file in {Path.cwd()}; check the path", key="space.weights")
+    elif architecture not in PUBLISHED:
+        have = ", ".join(name for name in MODELS if name in PUBLISHED)
+        wrong = f"there are no published weights of {architecture}; name a file as weights, or choose among {have}"
+        raise BadInput(wrong, key="space.pretrained")
+
+
+def cache() -> Path:
+    """Return the folder in which torchvision, too, keeps what it downloaded."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def fetch(architecture: str) -> Path:
+    """Return the file with the published weights of ``architecture``, downloaded unless it is in the cache.
+
+    Raises:
+        BadInput: it is not there and cannot be downloaded.
+    """
+    name = PUBLISHED[architecture]
+    path = cache() / name
+    if path.is_file():
+        return path
+    try:
+        with urllib.request.urlopen(URL + name, timeout=TIMEOUT) as answer:
+            content = answer.read()
+        if not hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
+            raise OSError("the content is not that of the name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as problem:  # urllib's errors are among them
+        reason = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+        mend = f"bring {URL}{name} there, or name a file as weights"
+        wrong = f"the weights of {architecture} are not in {path.parent} and cannot be downloaded ({reason}); {mend}"
+        raise BadInput(wrong, key="space.pretrained") from None
+    return path
