@@ -6,11 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
 from search import cli
 from search.space import load_space
+from search.tracking import default_store
 from tests.conftest import write_space
 from trainables.cost import cost, options_taken
 from trainables.errors import BadInput
@@ -128,14 +130,23 @@ def test_check_names_the_line_of_the_space_file(here, images, capsys):
     assert "space.architecture: nets:fixed_width gives (2, 7) for 2 images and 2 outputs" in err and err.count("\n") == 1
 
 
-def test_a_search_over_it_ends_in_a_model_that_predicts(here, images, capsys):
+def test_a_search_over_it_ends_in_a_model_that_predicts(here, images, capsys, monkeypatch):
+    results = ["--results", str(here / "results")]
     space = write_space(here / "own.yaml", images, trials=1, epochs=1)
-    assert cli.main(["run", str(space), "--set", "space.architecture=nets:build"]) == 0
+    assert cli.main(["run", str(space), *results, "--set", "space.architecture=nets:build"]) == 0
     capsys.readouterr()
-    assert cli.main(["best", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["trials"]["COMPLETE"] == 1
-    card = json.loads((here / "results" / "own" / "model" / "model.json").read_text())
-    assert card["architecture"] == "nets:build"
-    assert cli.main(["predict", "own", str(images / "left" / "00.png"), "--json"]) == 0
+    assert cli.main(["best", "--json", *results]) == 0
+    best = json.loads(capsys.readouterr().out)
+    card = json.loads((Path(best["model"]) / "model.json").read_text())
+    assert best["trials"]["COMPLETE"] == 1 and card["architecture"] == "nets:build"
+    assert cli.main(["predict", "own", str(images / "left" / "00.png"), "--json", *results]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert np.isclose(sum(row["probabilities"].values()), 1)
+
+    monkeypatch.chdir("/")  # a server has neither the current directory nor the user's module, but what was logged
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(here)])
+    sys.modules.pop("nets")
+    with default_store(best["tracking"]):
+        served = mlflow.pyfunc.load_model(best["registered"])
+    assert np.allclose(served.predict(np.zeros((1, 1, 16, 16), np.float32)).sum(), 1)
+    assert not Path(sys.modules["nets"].__file__).is_relative_to(here / "nets.py")

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import trainables
 from trainables.errors import BadInput
-from trainables.models import OPTIONS
+from trainables.models import MODELS, OPTIONS, own
 from trainables.models.normalize import network
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -80,6 +81,12 @@ def read_card(path: Path) -> Card:
         raise BadInput("there is no model; run a search first", file=str(path)) from None
     except (KeyError, TypeError, ValueError):
         raise BadInput("not a model description of this version; export the model again", file=str(path)) from None
+
+
+def code(folder: Path) -> list[str]:
+    """Return the files and folders of code that `read_model` needs: this package, and a network of the user's own."""
+    architecture = read_card(folder / CARD).architecture
+    return [str(Path(trainables.__file__).parent), *([] if architecture in MODELS else [str(own.source(architecture))])]
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trainables.errors import BadInput
@@ -60,6 +61,13 @@ def import_module(name: str) -> Any:
         raise BadInput(f"there is no module {problem.name!r}; {mend}", key=KEY) from None
     except Exception as problem:  # the boundary to foreign code, which may raise anything while it is imported
         raise BadInput(f"module {name!r} cannot be imported: {blame(problem)}; mend it", key=KEY) from None
+
+
+def source(path: str) -> Path:
+    """Return the file, or the folder of the package, that holds the code of ``module:function``."""
+    whole = import_module(path.partition(":")[0].partition(".")[0])
+    file = Path(whole.__file__) if whole.__file__ else Path(next(iter(whole.__path__))) / "__init__.py"
+    return file.parent if hasattr(whole, "__path__") else file
 
 
 def blame(problem: BaseException) -> str:
