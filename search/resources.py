@@ -9,7 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,22 @@ class Machine:
     cpus_per_trial: float
     gpus_per_trial: float
     concurrent: int
+    gpu_memory: int = 0  # bytes of the smallest GPU; 0 where unknown
 
     def per_trial(self) -> dict[str, float]:
         """Return the resources of one trial in Ray's terms."""
         gpu = {"gpu": self.gpus_per_trial} if self.gpus_per_trial else {}
         return {"cpu": self.cpus_per_trial, **gpu}
+
+    @property
+    def trials_per_gpu(self) -> int:
+        return self.concurrent // self.gpus if self.gpus else 0
+
+    def packed(self, trials_per_gpu: int) -> Machine:
+        """Return this machine with another number of trials on each GPU."""
+        concurrent = self.gpus * trials_per_gpu
+        cores = min(self.cpus_per_trial, self.cpus / concurrent)  # a trial on a GPU can live on a part of a core
+        return replace(self, concurrent=concurrent, cpus_per_trial=cores, gpus_per_trial=1 / trials_per_gpu)
 
     def describe(self) -> str:
         gpus = plural(self.gpus, "GPU") if self.gpus else "no GPU"
@@ -50,7 +61,7 @@ def this_machine(resources: Resources) -> Machine:
     Raises:
         BadInput: more was asked for than there is.
     """
-    return share_out(len(os.sched_getaffinity(0)), visible_gpus(), resources)
+    return replace(share_out(len(os.sched_getaffinity(0)), visible_gpus(), resources), gpu_memory=gpu_memory())
 
 
 def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
@@ -67,9 +78,8 @@ def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
     used = gpus if resources.gpus is None else resources.gpus
     if not used:
         return Machine(cpus, 0, resources.cpus_per_trial, 0.0, int(cpus // resources.cpus_per_trial))
-    concurrent = used * resources.trials_per_gpu
-    cores = min(resources.cpus_per_trial, cpus / concurrent)  # a trial on a GPU can live on a part of a core
-    return Machine(cpus, used, cores, 1 / resources.trials_per_gpu, concurrent)
+    whole = Machine(cpus, used, resources.cpus_per_trial, 1, used)
+    return whole.packed(1 if resources.trials_per_gpu == "auto" else resources.trials_per_gpu)
 
 
 def visible_gpus() -> int:
@@ -81,6 +91,16 @@ def visible_gpus() -> int:
     present = sum(line.startswith("GPU ") for line in listed.splitlines())
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return present if chosen is None else min(present, sum(1 for part in chosen.split(",") if part.strip() not in ("", "-1")))
+
+
+def gpu_memory() -> int:
+    """Return the bytes of the smallest GPU, as the driver says; 0 without any."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    query = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False).stdout
+    return min((int(line) * 2**20 for line in listed.splitlines() if line.strip().isdecimal()), default=0)
 
 
 def check_address(address: str | None) -> None:

@@ -52,6 +52,8 @@ def value_schema(rule: Setting) -> dict[str, Any]:
     schema |= {word: bound for word, bound in bounds.items() if bound is not None}
     if rule.choices:
         schema["enum"] = [*rule.choices, *([None] if rule.optional else [])]
+    if rule.words:
+        schema = {"anyOf": [schema, {"enum": list(rule.words)}]}
     if rule.pattern:
         schema = {"anyOf": [schema, {"type": kind, "pattern": f"^{rule.pattern}$"}]}
     return schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from search.endings import Kind, State, decide, unusable
 from search.parameters import Choice, Float, Int, Parameter
 from search.space import Space
 from search.trials import Trial, Trials
+from trainables.config import TrialConfig
 
 ROW = "row/"  # Ray flattens what a trial reports; this is what the trial's own numbers then begin with
 
@@ -56,23 +58,30 @@ class OptunaSearcher(Searcher):
     Args:
         clock: the time budget; the number of trials is the space's.
         watchers: objects with ``begin(trial)``, ``epoch(trial, row)`` and ``end(trial)``, told of every event.
+        refuses: returns why a configuration is known not to fit its device, or None where it may; what is refused
+            ends as FAILED without being started.
     """
 
-    def __init__(self, space: Space, study: optuna.Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = ()):
+    def __init__(self, space: Space, study: optuna.Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
+                 refuses: Callable[[TrialConfig], str | None] = lambda config: None):
         super().__init__(metric=space.objective.metric, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
         self._distributions = {name: distribution(parameter) for name, parameter in space.parameters.items()}
+        self._refuses = refuses
         self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        if self._spent():
-            return Searcher.FINISHED
-        asked = self._study.ask(self._distributions)
-        trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
-        self._by_id[trial_id] = trial, asked
-        self._trials.add(trial)
-        self._tell_watchers("begin", trial)
-        return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
+        while not self._spent():
+            asked = self._study.ask(self._distributions)
+            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
+            self._trials.add(trial)
+            self._tell_watchers("begin", trial)
+            if reason := self._refuses(trial.config):
+                self._end(trial, asked, failure=(Kind.OUT_OF_MEMORY, reason))
+                continue
+            self._by_id[trial_id] = trial, asked
+            return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
+        return Searcher.FINISHED
 
     def _spent(self) -> bool:
         """Tell whether the budget forbids another trial: by number, or because none could finish in the time left."""

@@ -59,7 +59,9 @@ class Resources:
 
     cpus_per_trial: int = setting(1, "processor cores of a trial", low=1, high=1024)
     gpus: int | None = setting(None, "GPUs to use in all; by default every one that torch sees", low=0, high=4096)
-    trials_per_gpu: int = setting(1, "trials that share a GPU", low=1, high=64)
+    trials_per_gpu: int = setting(
+        1, "trials that share a GPU; auto for as many as were measured to fit", low=1, high=64, words=("auto",)
+    )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ PATCH_SIZES = (2, 4, 8, 16, 32)
 class Setting:
     """What one key accepts: a type, bounds (``low``/``high`` inclusive, ``above``/``below`` exclusive) and choices.
 
-    Beside its choices it takes text that matches ``pattern``, which ``form`` shows to people.
+    Beside its choices it takes text that matches ``pattern``, which ``form`` shows to people, and beside its numbers
+    the ``words``.
     """
 
     type: type
@@ -38,6 +39,7 @@ class Setting:
     below: float | None = None
     choices: tuple[Any, ...] | None = None
     pattern: str | None = None
+    words: tuple[str, ...] = ()
     form: str | None = None
     optional: bool = False
     searchable: bool = True
@@ -46,6 +48,8 @@ class Setting:
         """Return what is wrong with ``value`` and the mend, or None where it is fine."""
         if value is None:
             return None if self.optional else f"needs a value; {self.expects()}"
+        if isinstance(value, str) and value in self.words:
+            return None
         if not is_a(value, self.type):
             return f"{value!r:.80} is not {ARTICLES[self.type]}; {self.expects()}"
         if self.choices and value not in self.choices and not (self.pattern and re.fullmatch(self.pattern, value)):
@@ -72,7 +76,7 @@ class Setting:
             return f"give one of {', '.join(map(str, self.choices))}{self.beside()}"
         signs = ((">=", self.low), ("<=", self.high), (">", self.above), ("<", self.below))
         bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
-        return f"give {ARTICLES[self.type]}" + (f" {bounds}" if bounds else "")
+        return " or ".join((f"give {ARTICLES[self.type]}" + (f" {bounds}" if bounds else ""), *self.words))
 
 
 ARTICLES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
