@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -12,42 +11,14 @@ from ray.tune.search import Searcher
 
 from search.clock import Clock
 from search.endings import Kind, State, decide, unusable
-from search.parameters import Choice, Float, Int, Parameter
 from search.space import Space
+from search.study import Study, create_study
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
 
+__all__ = ["OptunaSearcher", "create_study"]
+
 ROW = "row/"  # Ray flattens what a trial reports; this is what the trial's own numbers then begin with
-
-
-STATES = {
-    State.COMPLETE: optuna.trial.TrialState.COMPLETE,
-    State.PRUNED: optuna.trial.TrialState.PRUNED,
-    State.FAILED: optuna.trial.TrialState.FAIL,
-}
-
-
-def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """Return Optuna's distribution for a parameter of the space."""
-    match parameter:
-        case Float(low, high, log, step):
-            return optuna.distributions.FloatDistribution(low, high, log=log, step=step)
-        case Int(low, high, step):
-            return optuna.distributions.IntDistribution(low, high, step=step)
-        case Choice(options):
-            return optuna.distributions.CategoricalDistribution(options)
-    raise TypeError(f"no distribution for {parameter!r}")
-
-
-def create_study(space: Space, folder: Path) -> optuna.Study:
-    """Create the search's study in an SQLite file of its own, sampled by TPE with the space's seed."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        study_name=folder.name,
-        storage=f"sqlite:///{folder / 'optuna.db'}",
-        sampler=optuna.samplers.TPESampler(seed=space.data.seed),
-        direction={"max": "maximize", "min": "minimize"}[space.objective.mode],
-    )
 
 
 class OptunaSearcher(Searcher):
@@ -62,17 +33,16 @@ class OptunaSearcher(Searcher):
             ends as FAILED without being started.
     """
 
-    def __init__(self, space: Space, study: optuna.Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
+    def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
                  refuses: Callable[[TrialConfig], str | None] = lambda config: None):
         super().__init__(metric=space.objective.metric, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
-        self._distributions = {name: distribution(parameter) for name, parameter in space.parameters.items()}
         self._refuses = refuses
         self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         while not self._spent():
-            asked = self._study.ask(self._distributions)
+            asked = self._study.ask()
             trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
@@ -98,7 +68,7 @@ class OptunaSearcher(Searcher):
             return
         trial.rows.append(row)
         if not unusable(row.get(self.metric)):
-            asked.report(row[self.metric], step=row["epoch"])
+            self._study.report(asked, row[self.metric], row["epoch"])
         self._tell_watchers("epoch", trial, row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -117,10 +87,7 @@ class OptunaSearcher(Searcher):
         if trial.ending is not None:
             return
         trial.end(decide(trial.rows, self.metric, trial.config.epochs, **circumstances))
-        if trial.ending.kind:
-            asked.set_user_attr("kind", trial.ending.kind.value)
-        complete = trial.ending.state is State.COMPLETE
-        self._study.tell(asked, values=trial.ending.value if complete else None, state=STATES[trial.ending.state])
+        self._study.tell(asked, trial.ending)
         self._tell_watchers("end", trial)
 
     def _tell_watchers(self, event: str, *arguments: Any) -> None:

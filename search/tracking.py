@@ -23,6 +23,7 @@ from search import provenance
 from search.errors import Interrupted, SpaceError
 from search.plan import Plan
 from search.space import Space
+from search.sqlite import create_write_ahead
 from search.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 SERVER_SECONDS = 5.0
-MAX_METRICS = 1000  # MLflow's limit for one log_batch
+MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ def _check_sqlite(uri: str) -> None:
 
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one process alone create the tables of an SQLite store: two at once can break it for good."""
+    """Let one process alone create an SQLite store and its tables: two at once can break it for good."""
     if not uri.startswith("sqlite"):
         yield
         return
@@ -106,6 +107,7 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        create_write_ahead(path)
         yield
 
 
@@ -128,6 +130,7 @@ class Tracker:
         self._events: deque[Event] = deque()
         self._pending: list[Event] = []
         self._runs: dict[int, str] = {}
+        self._bests: list[Any] = []
         self._closing = threading.Event()
         self.experiment_id, self.parent = self._open(results, plan)
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
@@ -190,42 +193,40 @@ class Tracker:
                 number = self._pending[0][1].number
                 self._deliver([event for event in self._pending if event[1].number == number])
                 self._pending = [event for event in self._pending if event[1].number != number]
+            if self._bests:
+                self.client.log_batch(self.parent, metrics=self._bests[:MAX_METRICS])
+                del self._bests[:MAX_METRICS]
         except (MlflowException, OSError) as problem:
             logger.warning("MLflow did not take a batch, it is kept: %s", problem)
 
     def _deliver(self, batch: list[Event]) -> None:
+        """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""
         trial = batch[0][1]
-        run_id = self._runs.get(trial.number) or self._create(trial)
-        rows = [row for event, _, row in batch if event == "epoch"]
-        metrics = [metric for row in rows for metric in _metrics(row)]
-        for start in range(0, len(metrics), MAX_METRICS):
+        if trial.number not in self._runs:
+            self._runs[trial.number] = self._create(trial)
+        run_id = self._runs[trial.number]
+        begun, ended = (any(event == which for event, _, _ in batch) for which in ("begin", "end"))
+        metrics = [metric for event, _, row in batch if event == "epoch" for metric in _metrics(row)]
+        for start in range(MAX_METRICS, len(metrics), MAX_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
-        for event, _, summary in batch:
-            if event == "end":
-                self._terminate(run_id, trial, summary)
+        self.client.log_batch(run_id, metrics=metrics[:MAX_METRICS], params=_params(trial) if begun else (),
+                              tags=_ending_tags(trial) if ended else ())
+        if ended:
+            self._terminate(run_id, trial, batch[-1][2])
 
     def _create(self, trial: Trial) -> str:
-        from mlflow.entities import Param
-
         tags = {"mlflow.parentRunId": self.parent, "search": self.name, "trial": str(trial.number)}
         run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
                                      run_name=f"{self.name} trial {trial.number}", tags=tags)
-        params = [Param(key, str(value)) for key, value in dataclasses.asdict(trial.config).items()]
-        self.client.log_batch(run.info.run_id, params=params[:MAX_PARAMS])
-        self._runs[trial.number] = run.info.run_id
         return run.info.run_id
 
     def _terminate(self, run_id: str, trial: Trial, summary: dict[str, Any]) -> None:
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric
 
-        ending = trial.ending
-        tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message}
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items() if value])
-        status = "FAILED" if ending.state == "FAILED" else "FINISHED"
-        self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
+        stamp = int(trial.ended * 1000)
+        self.client.set_terminated(run_id, "FAILED" if trial.ending.state == "FAILED" else "FINISHED", end_time=stamp)
         if summary["best"] is not None:
-            best = Metric(f"best_{self._trials.metric}", summary["best"], int(trial.ended * 1000), summary["ended"])
-            self.client.log_batch(self.parent, metrics=[best])
+            self._bests.append(Metric(f"best_{self._trials.metric}", summary["best"], stamp, summary["ended"]))
 
     def run_of(self, trial: Trial) -> str | None:
         """Return the MLflow run id of ``trial``, once it was delivered."""
@@ -250,10 +251,10 @@ class Tracker:
             self._closing.set()
             self._thread.join()
         self._flush()
-        while self._pending and time.monotonic() < deadline:
+        while (self._pending or self._bests) and time.monotonic() < deadline:
             time.sleep(FLUSH_SECONDS)
             self._flush()
-        return len(self._pending)
+        return len(self._pending) + len(self._bests)
 
     def summarise(self, metrics: dict[str, float], tags: dict[str, str]) -> None:
         """Give the parent run the search's outcome."""
@@ -313,6 +314,20 @@ def default_store(uri: str) -> Iterator[None]:
 def requirements() -> list[str]:
     """Return what a server needs beside the logged code."""
     return [f"{name}=={provenance.version(name)}" for name in ("mlflow", "torch", "torchvision", "numpy", "safetensors", "pillow")]
+
+
+def _params(trial: Trial) -> list[Any]:
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)) for key, value in dataclasses.asdict(trial.config).items()][:MAX_PARAMS]
+
+
+def _ending_tags(trial: Trial) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    ending = trial.ending
+    tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message}
+    return [RunTag(key, value) for key, value in tags.items() if value]
 
 
 def _metrics(row: dict[str, Any]) -> list[Any]:

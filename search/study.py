@@ -1,0 +1,80 @@
+"""Optuna's study of a search: sampled from memory, with every change written to SQLite as it happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from search.endings import Ending, State
+from search.parameters import Choice, Float, Int, Parameter
+from search.space import Space
+from search.sqlite import commit_without_waiting, create_write_ahead
+
+DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
+
+
+def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """Return Optuna's distribution for a parameter of the space."""
+    match parameter:
+        case Float(low, high, log, step):
+            return optuna.distributions.FloatDistribution(low, high, log=log, step=step)
+        case Int(low, high, step):
+            return optuna.distributions.IntDistribution(low, high, step=step)
+        case Choice(options):
+            return optuna.distributions.CategoricalDistribution(options)
+    raise TypeError(f"no distribution for {parameter!r}")
+
+
+def create_study(space: Space, folder: Path) -> Study:
+    """Create the search's study, in an SQLite file of its own, sampled by TPE with the space's seed."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction = DIRECTIONS[space.objective.mode]
+    memory = optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=space.data.seed))
+    create_write_ahead(folder / "optuna.db")
+    storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+    commit_without_waiting(storage.engine)
+    record = storage.create_new_study([direction], folder.name)
+    return Study(space, memory, storage, record)
+
+
+class Study:
+    """Ask and tell. The sampler works in memory, since Optuna's SQL takes longer to ask for a trial than to sample it.
+
+    A trial has the same number in memory and in the file, which is Optuna's own and stays complete if the process
+    is killed.
+
+    Args:
+        memory: the study that is sampled from.
+        storage: where it is recorded.
+        record: id of the recorded study in ``storage``.
+    """
+
+    def __init__(self, space: Space, memory: optuna.Study, storage: RDBStorage, record: int):
+        self._memory, self._storage, self._record = memory, storage, record
+        self._distributions = {name: distribution(parameter) for name, parameter in space.parameters.items()}
+        self._ids: dict[int, int] = {}
+
+    def ask(self) -> optuna.Trial:
+        """Begin a trial, with its params drawn."""
+        asked = self._memory.ask(self._distributions)
+        begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
+        self._ids[asked.number] = self._storage.create_new_trial(self._record, begun)
+        return asked
+
+    def report(self, asked: optuna.Trial, value: float, epoch: int) -> None:
+        asked.report(value, epoch)
+        self._storage.set_trial_intermediate_value(self._ids[asked.number], epoch, value)
+
+    def tell(self, asked: optuna.Trial, ending: Ending) -> None:
+        """End a trial; the value of one that was stopped is its last report."""
+        number, state = self._ids[asked.number], STATES[ending.state]
+        value = ending.value if ending.state is State.COMPLETE else None
+        told = self._memory.tell(asked, value, state)
+        if ending.kind:
+            self._storage.set_trial_user_attr(number, "kind", ending.kind.value)
+        self._storage.set_trial_state_values(number, told.state, told.values)
