@@ -1,0 +1,43 @@
+"""Each benchmark still runs, tiny, and ends with the line that a program reads. The figures mean nothing here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.common import compare, in_turn
+
+ROOT = Path(__file__).parent.parent
+KEYS = {"benchmark", "ratio", "low", "high", "target", "device"}
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "name", ["step", "loop", "tracking", *(pytest.param(name, marks=SLOW) for name in ("threads", "overhead", "whole"))]
+)
+def test_the_last_line_holds_the_results(name):
+    done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", "--quick"], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout.splitlines()[-1])
+    for result in results if isinstance(results, list) else [results]:
+        assert set(result) >= KEYS
+        assert 0 < result["low"] <= result["ratio"] <= result["high"]
+        if name == "tracking":
+            assert result["every_row_there"] == {"ours": True, "callback": True}
+
+
+def test_ways_take_turns():
+    calls = []
+    found = in_turn({name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}, 2, warm_up=True)
+    assert calls == ["a", "b"] * 3
+    assert found == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+
+
+def test_a_ratio_is_taken_within_each_repetition():
+    result = compare("x", ours=[1, 2, 1], theirs=[4, 4, 9], target=4)
+    assert (result["ratio"], result["low"], result["high"], result["reached"]) == (4, 2, 9, True)
