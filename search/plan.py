@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             "rows": len(catalog.labels), "classes": counts, "channels": plan.channels,
             "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
             "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
+            "attributes": {name: dict(Counter(values)) for name, values in catalog.attributes.items()},
             "duplicates": parts.duplicates, "conflicts": len(parts.conflicts),
         },
         "combinations": space.combinations(),

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import trainables
-from search import provenance
+from search import provenance, views
 from search.errors import Interrupted, SpaceError
 from search.plan import Plan
 from search.space import Space
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 SERVER_SECONDS = 5.0
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
 
@@ -149,7 +149,8 @@ class Tracker:
         except (MlflowException, ModuleNotFoundError) as problem:
             raise _refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
         tags = {**provenance.tags(), "search": self.name, "data_fingerprint": plan.catalog.fingerprint,
-                "seed": str(plan.space.data.seed), "device": plan.machine.describe()}
+                "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
+                **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
         run = self.client.create_run(experiment, run_name=self.name, tags=tags)
         texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
                  "uncommitted.diff": provenance.uncommitted()}
@@ -166,7 +167,8 @@ class Tracker:
         if found is not None:
             return found.experiment_id
         local = self.uri.startswith("sqlite")
-        return self.client.create_experiment(name, (results.resolve() / "artifacts").as_uri() if local else None)
+        place = (results.resolve() / "artifacts").as_uri() if local else None
+        return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
 
     def begin(self, trial: Trial) -> None:
         self._events.append(("begin", trial, {}))
@@ -276,10 +278,12 @@ class Tracker:
         import mlflow
         from mlflow.models import infer_signature
 
+        from trainables.export import code
+
         with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):
             info = mlflow.pyfunc.log_model(
                 name="model", loader_module="trainables.export", data_path=str(model),
-                code_paths=[str(Path(trainables.__file__).parent)], signature=infer_signature(example, outputs),
+                code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), registered_model_name=self.name,
             )
         version = info.registered_model_version
@@ -313,7 +317,8 @@ def default_store(uri: str) -> Iterator[None]:
 
 def requirements() -> list[str]:
     """Return what a server needs beside the logged code."""
-    return [f"{name}=={provenance.version(name)}" for name in ("mlflow", "torch", "torchvision", "numpy", "safetensors", "pillow")]
+    names = ("mlflow", "torch", "torchvision", "numpy", "safetensors", "pillow")
+    return [f"{name}=={provenance.version(name)}" for name in names]
 
 
 def _params(trial: Trial) -> list[Any]:
