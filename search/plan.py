@@ -16,7 +16,9 @@ from search.space import Space
 from trainables.config import TrialConfig
 from trainables.cost import Cost, cost, options_taken
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
+from trainables.data.residence import DEVICE_SHARE, describe, host_limit
 from trainables.errors import BadInput
+from trainables.memory import USABLE
 from trainables.models import published
 
 
@@ -30,6 +32,12 @@ class Plan:
     machine: Machine
     costs: dict[tuple[str, int], Cost]
     rungs: tuple[int, ...]
+
+    def residence(self) -> str:
+        """Return in one line what the decoded images take and where they will be while trials train on them."""
+        rows, sizes = len(self.split.pool) + len(self.split.val), list(self.space.values("image_size"))
+        share = DEVICE_SHARE * USABLE * self.machine.gpu_memory / self.machine.trials_per_gpu if self.machine.gpus else None
+        return describe(rows, self.channels, sizes, host=host_limit(), device=share and int(share))
 
     @property
     def channels(self) -> int:
@@ -173,7 +181,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
             "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
             "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
             "attributes": {name: dict(Counter(values)) for name, values in catalog.attributes.items()},
-            "duplicates": parts.duplicates, "conflicts": len(parts.conflicts),
+            "residence": plan.residence(), "duplicates": parts.duplicates, "conflicts": len(parts.conflicts),
         },
         "combinations": space.combinations(),
         "architectures": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from search import folder as folders
@@ -11,6 +12,7 @@ from search.errors import Interrupted
 from search.finish import Outcome, finish
 from search.interrupt import Interrupts
 from search.output import output_to
+from search.packing import Packing
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
 from search.resources import check_address, ray_session
@@ -43,22 +45,28 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
     uri = check_uri(tracking_uri(space, results, tracking))
     check_address(address)
     plan = make_plan(space)
+    packing = Packing(plan, results)
+    plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
 
     trials = Trials(space.objective.metric, space.objective.mode)
     with folders.recorded(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
         with Tracker(uri, results, plan, name, trials) as tracker, progress.showing(plan, trials, clock):
             progress.phase("starting workers")
-            search_trials(plan, folder, data, trials, clock, interrupts, (tracker, progress), address, fit)
+            search_trials(plan, folder, data, trials, clock, interrupts, (tracker, progress, packing), packing.refuses,
+                          address, fit)
             if interrupts.signal is not None:
                 raise Interrupted(interrupts.signal)
             progress.phase("scoring the best on the sealed rows")
             return finish(plan, folder, results / "cache", trials, tracker, clock)
 
 
-def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers,
-                  address: str | None = None, fit=None) -> None:
-    """Run trials until the budget is spent: Optuna asks, ASHA stops, Ray runs, the watchers are told."""
+def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
+                  refuses=lambda config: None, address: str | None = None, fit=None) -> None:
+    """Run trials until the budget is spent: Optuna asks, ASHA stops, Ray runs, the watchers are told.
+
+    ``refuses`` says of a `TrialConfig` why it is not to be started, or None.
+    """
     from ray import tune
 
     from search.scheduler import Asha, Deadline
@@ -68,7 +76,8 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     space = plan.space
     with ray_session(space.resources, plan.machine, address) as (ray, machine):
         searcher = OptunaSearcher(
-            space, create_study(space, folder), trials, clock, watchers=(*watchers, folders.Keeper(folder, trials))
+            space, create_study(space, folder), trials, clock,
+            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses,
         )
         train = tune.with_parameters(
             trial.train,

@@ -24,6 +24,7 @@ def plan(plan: Plan) -> str:
         f"  classes   {counts}",
         *(f"  {name:<10}{tally(values)}" for name, values in catalog.attributes.items()),
         f"  split     {len(parts.pool)} to train on, {len(parts.val)} for validation, {len(parts.test)} sealed for the test",
+        f"  memory    {plan.residence()}",
         f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
         f"objective   {space.objective.metric}, {space.objective.mode}",

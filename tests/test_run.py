@@ -56,7 +56,7 @@ def drive(plan: Plan, folder: Path, fit, clock: Clock | None = None) -> Trials:
     folder.mkdir(parents=True)
     trials = Trials(plan.space.objective.metric, plan.space.objective.mode)
     with Interrupts() as interrupts:
-        search_trials(plan, folder, decode(plan, folder), trials, clock or Clock(None), interrupts, (), fit=fit)
+        search_trials(plan, folder, decode(plan, folder), trials, clock or Clock(None), interrupts, fit=fit)
     return trials
 
 

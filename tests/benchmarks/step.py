@@ -20,8 +20,7 @@ from trainables.data.cache import DeviceImages
 from trainables.fit import train_epoch
 from trainables.memory import keep_freed_memory
 from trainables.models.normalize import network
-from trainables.optim import make_optimizer
-from trainables.precision import autocast, prepared
+from trainables.step import Step
 from trainables.tasks.classification import Classification
 
 CLASSES = "abcdef"
@@ -36,10 +35,10 @@ TARGETS = {"fp32": 1.5, "bf16": 2.5}
 def ours(name: str, images: DeviceImages, batch: int, precision: str) -> Callable[[], None]:
     config = TrialConfig(architecture=name, batch_size=batch, precision=precision, image_size=images.pixels.shape[-1])
     _, channels, size, _ = images.pixels.shape
-    device = images.pixels.device
-    model = prepared(network(name, channels=channels, outputs=len(CLASSES), size=size), device)
-    optimizer, task, arithmetic = make_optimizer(model.parameters(), config), Classification(CLASSES), autocast(precision, device)
-    return lambda: train_epoch(model, task, images, optimizer, config, arithmetic)
+    model = network(name, channels=channels, outputs=len(CLASSES), size=size)
+    step = Step(config, images, Classification(CLASSES), model)
+    step.begin(config, model)
+    return lambda: train_epoch(step, len(images), config.learning_rate)
 
 
 # The plain step
