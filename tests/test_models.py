@@ -8,6 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from search.errors import SpaceError
+from search.plan import make_plan
+from search.space import load_space
+from tests.conftest import write_space
 from trainables.config import TrialConfig
 from trainables.cost import cost, memo
 from trainables.data import Images, TrialData
@@ -173,6 +177,19 @@ def test_options_reach_only_networks_that_name_them():
     assert cost("vit_tiny", 1, 2, 16, **config.options()).params < cost("vit_tiny", 1, 2, 16).params
     (epoch,) = fit(config, make_data(16))
     assert len(epoch.model.network.blocks) == 3
+
+
+def test_check_shows_the_smallest_and_the_largest_form(tmp_path, images):
+    overrides = ["space.architecture={choice: [simple_cnn, vit_tiny]}", "space.patch_size={choice: [4, 8, 2]}",
+                 "space.depth={int: [1, 3]}"]
+    plan = make_plan(load_space(write_space(tmp_path / "vit.yaml", images), overrides))
+    forms = [f"vit_tiny(patch_size={patch}, depth={depth})" for patch in (2, 8) for depth in (1, 3)]
+    assert [name for name, _ in plan.costs] == ["simple_cnn", *forms]
+
+
+def test_patch_sizes_are_chosen_and_not_drawn(tmp_path, images):
+    with pytest.raises(SpaceError, match="draws numbers; give one of 2, 4, 8, 16, 32, or {choice: "):
+        load_space(write_space(tmp_path / "vit.yaml", images), ["space.patch_size={int: [2, 8]}"])
 
 
 def test_normalisation_comes_first_and_travels_with_the_weights():
