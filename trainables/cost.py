@@ -105,6 +105,7 @@ def memo() -> dict:
     return json.loads(MEMO.read_text(encoding="utf-8"))
 
 
+@functools.cache  # for the later trials of a process
 def affine(architecture: str, channels: int, size: int, **options: Any) -> list[int]:
     """Return the fields of `Cost`, each as what is fixed and what every output adds: they are affine in the outputs."""
     one, two = (astuple(count(architecture, channels, outputs, size, **options)) for outputs in (1, 2))
@@ -127,6 +128,7 @@ def count(architecture: str, channels: int, outputs: int, size: int, **options: 
     )
 
 
+@functools.cache
 def own_cost(architecture: str, channels: int, outputs: int, size: int, maps: bool | None, **options: Any) -> Cost:
     """Check a user's own network by its shapes, and count it."""
     from trainables.models import count as counting
