@@ -16,7 +16,8 @@ from search.endings import State
 from search.errors import NoUsableTrial
 from search.folder import write_summary
 from search.plan import Plan, sealed_images
-from search.tracking import Tracker, redacted
+from search.stores import redacted
+from search.tracking import Tracker
 from search.trials import Trial, Trials
 from trainables.data import Images
 from trainables.files import weights_file

@@ -17,7 +17,8 @@ from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
 from search.resources import check_address, ray_session
 from search.space import Space
-from search.tracking import Tracker, check_uri, tracking_uri
+from search.stores import check_uri, tracking_uri
+from search.tracking import Tracker
 from search.trials import Trials
 
 

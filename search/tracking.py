@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import logging
-import os
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from search import provenance, views
-from search.errors import Interrupted, SpaceError
+from search.errors import Interrupted
 from search.plan import Plan
-from search.space import Space
-from search.sqlite import create_write_ahead
+from search.stores import default_store, one_at_a_time, refused
 from search.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -30,85 +22,11 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
-SERVER_SECONDS = 5.0
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
 
 logger = logging.getLogger(__name__)
-
-
-def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
-    """Return where runs are recorded: the command line, the space file, MLFLOW_TRACKING_URI, or the results folder."""
-    return given or space.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
-
-
-def default_uri(results: Path) -> str:
-    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
-
-
-def redacted(uri: str) -> str:
-    """Return ``uri`` without its password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
-
-
-def check_uri(uri: str) -> str:
-    """Return ``uri``, or refuse one that MLflow would refuse or that does not answer. Creates nothing.
-
-    Raises:
-        SpaceError: names the URI and the mend.
-    """
-    scheme = urlsplit(uri).scheme
-    if scheme in ("http", "https"):
-        _check_server(uri)
-    elif scheme.partition("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
-        raise _refused(uri, "MLflow keeps no runs there", "give sqlite:///PATH/mlflow.db or http://HOST:PORT")
-    elif scheme == "sqlite":
-        _check_sqlite(uri)
-    return uri
-
-
-def _refused(uri: str, what: str, mend: str) -> SpaceError:
-    return SpaceError(f"{redacted(uri)!r}: {what}; {mend}", key="tracking.uri")
-
-
-def _check_server(uri: str) -> None:
-    try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_SECONDS).close()
-    except urllib.error.HTTPError as problem:
-        raise _refused(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "reason", problem)
-        raise _refused(uri, f"no MLflow server answers there ({reason})",
-                       "start it with `mlflow server`, or leave the URI out to record in the results folder") from None
-
-
-def _check_sqlite(uri: str) -> None:
-    path = uri.removeprefix("sqlite:///")
-    if path in ("", ":memory:") or not uri.startswith("sqlite:///"):
-        raise _refused(uri, "it names no file, so every run would be lost", "give sqlite:///PATH/mlflow.db")
-    folder = Path(path).parent
-    if folder.exists() and not os.access(folder, os.W_OK):
-        raise _refused(uri, f"folder {str(folder)!r} cannot be written", "give another path")
-    if Path(path).is_dir():
-        raise _refused(uri, "it is a folder", "give the path of a file in it")
-
-
-@contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one process alone create an SQLite store and its tables: two at once can break it for good."""
-    if not uri.startswith("sqlite"):
-        yield
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        create_write_ahead(path)
-        yield
 
 
 Event = tuple[str, Trial, dict[str, Any]]
@@ -143,11 +61,11 @@ class Tracker:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         try:
-            with _one_at_a_time(self.uri):
+            with one_at_a_time(self.uri):
                 self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 experiment = self._experiment(results)
         except (MlflowException, ModuleNotFoundError) as problem:
-            raise _refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
+            raise refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
         tags = {**provenance.tags(), "search": self.name, "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
@@ -163,7 +81,7 @@ class Tracker:
         name = self._space.tracking.experiment or self._space.name
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
-            raise _refused(self.uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
+            raise refused(self.uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
         if found is not None:
             return found.experiment_id
         local = self.uri.startswith("sqlite")
@@ -289,30 +207,6 @@ class Tracker:
         version = info.registered_model_version
         self.client.set_registered_model_alias(self.name, "champion", version)
         return f"models:/{self.name}@champion"
-
-
-@contextmanager
-def default_store(uri: str) -> Iterator[None]:
-    """Make ``uri`` the store of MLflow's functions, which know no other way, and take it back afterwards.
-
-    MLflow writes it to the environment too, where the next search of this process would find it.
-    """
-    import mlflow
-
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-    before = {name: os.environ.get(name) for name in names}
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri("")
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def requirements() -> list[str]:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from search import folder as folders
 from search.errors import EnvironmentProblem, SpaceError
-from search.tracking import default_uri
+from search.stores import default_uri
 
 START_SECONDS = 60
 

@@ -12,7 +12,7 @@ import pytest
 
 from search import cli
 from search.space import load_space
-from search.tracking import default_store
+from search.stores import default_store
 from tests.conftest import write_space
 from trainables.cost import cost, options_taken
 from trainables.errors import BadInput

@@ -28,7 +28,7 @@ from search.plan import Plan, decode, make_plan
 from search.progress import Progress
 from search.run import run_search, search_trials
 from search.space import load_space
-from search.tracking import default_store
+from search.stores import default_store
 from search.trials import Trials
 from tests import fits
 from tests.conftest import write_images, write_space

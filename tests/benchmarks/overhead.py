@@ -82,7 +82,8 @@ def ours(trials: int, epochs: int) -> Stamps:
     from search.plan import decode, make_plan
     from search.run import search_trials
     from search.space import load_space
-    from search.tracking import Tracker, default_uri
+    from search.stores import default_uri
+    from search.tracking import Tracker
     from search.trials import Trials
 
     configure()

@@ -56,7 +56,8 @@ def ours(trials: int, epochs: int) -> tuple[float, int]:
     from search.endings import decide
     from search.plan import make_plan
     from search.space import load_space
-    from search.tracking import Tracker, default_uri
+    from search.stores import default_uri
+    from search.tracking import Tracker
     from search.trials import Trial, Trials
 
     waiting = Waiting()
