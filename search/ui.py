@@ -15,9 +15,11 @@ from urllib.parse import quote, urlencode
 
 from search import folder as folders
 from search.errors import EnvironmentProblem, SpaceError
+from search.interrupt import Interrupts
 from search.stores import default_uri
 
 START_SECONDS = 60
+POLL_SECONDS = 0.2
 
 
 def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) -> int:
@@ -37,28 +39,28 @@ def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) 
         raise EnvironmentProblem(f"port {port} is taken; give another --port")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
                "--workers", "1"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    with Interrupts() as interrupts, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            wait_for(server, port)
+            wait_for(server, port, interrupts)
             announce(f"http://127.0.0.1:{port}", summary, as_json)
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0  # the way to end it; the server has had the same Ctrl-C
+            while server.poll() is None and interrupts.signal is None:
+                time.sleep(POLL_SECONDS)
         finally:
             server.terminate()
+    return 0
 
 
-def wait_for(server: subprocess.Popen, port: int) -> None:
-    """Return once MLflow answers on ``port``.
+def wait_for(server: subprocess.Popen, port: int, interrupts: Interrupts) -> None:
+    """Return once MLflow answers on ``port``, or the user has had enough.
 
     Raises:
         EnvironmentProblem: it ended, or a minute passed.
     """
     deadline = time.monotonic() + START_SECONDS
-    while not taken(port):
+    while not taken(port) and interrupts.signal is None:
         if server.poll() is not None or time.monotonic() > deadline:
             raise EnvironmentProblem(f"MLflow's pages did not start on port {port}; try `mlflow ui` to see why")
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
 
 
 def announce(server: str, summary: dict[str, Any], as_json: bool) -> int:

@@ -35,6 +35,7 @@ from tests.conftest import write_images, write_space
 from trainables.export import probabilities, read_model
 
 ROOT = Path(__file__).parent.parent
+HANDLER = signal.getsignal(signal.SIGINT)
 
 
 def study_of(folder: Path) -> optuna.Study:
@@ -125,7 +126,7 @@ class TestOneSearch:
     def test_the_process_is_left_as_it_was(self, searched):
         assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & set(os.environ)
         assert mlflow.active_run() is None
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is HANDLER
 
     def test_says_how_each_trial_ended_and_prints_nothing_of_rays(self, searched):
         results, outcome, shown = searched
