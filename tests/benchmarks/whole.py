@@ -53,7 +53,8 @@ class Reached:
         return next(seconds for seconds, found in self.curve if found >= accuracy)
 
     def __str__(self) -> str:
-        return f"best {self.best():.3f} of {self.trials} trials in {self.seconds:.1f} s"
+        first = self.seconds_to(self.best())
+        return f"best {self.best():.3f} after {first:.1f} s, {self.trials} trials in {self.seconds:.1f} s"
 
 
 def write_data(place: Path, each: int) -> None:
