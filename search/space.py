@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,10 @@ class Space:
         if name in self.parameters:
             return self.parameters[name].grid()
         return [self.fixed.get(name, getattr(TrialConfig, name))]
+
+    def draw(self, suggest: Callable[[str, Parameter], Any]) -> dict[str, Any]:
+        """Return the parameters of one trial, each as ``suggest(name, parameter)`` chooses it."""
+        return {name: suggest(name, parameter) for name, parameter in self.parameters.items()}
 
     def combinations(self) -> int | None:
         """Return the number of different trials, or None where it is without end."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -18,16 +20,16 @@ DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
 
 
-def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """Return Optuna's distribution for a parameter of the space."""
+def suggest(asked: optuna.Trial, name: str, parameter: Parameter) -> Any:
+    """Return what the study's sampler draws for a parameter of the space."""
     match parameter:
         case Float(low, high, log, step):
-            return optuna.distributions.FloatDistribution(low, high, log=log, step=step)
+            return asked.suggest_float(name, low, high, log=log, step=step)
         case Int(low, high, step):
-            return optuna.distributions.IntDistribution(low, high, step=step)
+            return asked.suggest_int(name, low, high, step=step)
         case Choice(options):
-            return optuna.distributions.CategoricalDistribution(options)
-    raise TypeError(f"no distribution for {parameter!r}")
+            return asked.suggest_categorical(name, options)
+    raise TypeError(f"cannot draw {parameter!r}")
 
 
 def create_study(space: Space, folder: Path) -> Study:
@@ -56,12 +58,13 @@ class Study:
 
     def __init__(self, space: Space, memory: optuna.Study, storage: RDBStorage, record: int):
         self._memory, self._storage, self._record = memory, storage, record
-        self._distributions = {name: distribution(parameter) for name, parameter in space.parameters.items()}
+        self._space = space
         self._ids: dict[int, int] = {}
 
     def ask(self) -> optuna.Trial:
         """Begin a trial, with its params drawn."""
-        asked = self._memory.ask(self._distributions)
+        asked = self._memory.ask()
+        self._space.draw(partial(suggest, asked))
         begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
         self._ids[asked.number] = self._storage.create_new_trial(self._record, begun)
         return asked
