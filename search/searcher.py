@@ -18,8 +18,6 @@ from trainables.config import TrialConfig
 
 __all__ = ["OptunaSearcher", "create_study"]
 
-ROW = "row/"  # Ray flattens what a trial reports; this is what the trial's own numbers then begin with
-
 
 class OptunaSearcher(Searcher):
     """Asks Optuna for configurations, tells it how they ended, and keeps `Trials` and the tracker up to date.
@@ -63,13 +61,13 @@ class OptunaSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, asked = self._by_id[trial_id]
-        row = {key.removeprefix(ROW): value for key, value in result.items() if key.startswith(ROW)}
-        if not row or row["epoch"] <= trial.epoch:
-            return
-        trial.rows.append(row)
-        if not unusable(row.get(self.metric)):
-            self._study.report(asked, row[self.metric], row["epoch"])
-        self._tell_watchers("epoch", trial, row)
+        for row in result.get("rows", ()):
+            if row["epoch"] <= trial.epoch:
+                continue  # Ray shows a trial's last report twice
+            trial.rows.append(row)
+            if not unusable(row.get(self.metric)):
+                self._study.report(asked, row[self.metric], row["epoch"])
+            self._tell_watchers("epoch", trial, row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         failure = (Kind.LOST, "its worker process died, see search.log") if error else None
@@ -79,9 +77,10 @@ class OptunaSearcher(Searcher):
         self._end(*self._by_id[trial_id], failure=failure)
 
     def close(self, reason: Kind) -> None:
-        """End every trial that is still running: it was stopped from outside, for ``reason``."""
+        """End every trial that is still running, stopped from outside for ``reason``, and write the record's last line."""
         for trial, asked in self._by_id.values():
             self._end(trial, asked, stopped_by=reason)
+        self._study.close()
 
     def _end(self, trial: Trial, asked: optuna.Trial, **circumstances: Any) -> None:
         if trial.ending is not None:

@@ -1,7 +1,10 @@
-"""Optuna's study of a search: sampled from memory, with every change written to SQLite as it happens."""
+"""Optuna's study of a search: sampled from memory, and written to SQLite beside it."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.endings import Ending, State
 from search.parameters import Choice, Float, Int, Parameter
@@ -47,8 +50,9 @@ def create_study(space: Space, folder: Path) -> Study:
 class Study:
     """Ask and tell. The sampler works in memory, since Optuna's SQL takes longer to ask for a trial than to sample it.
 
-    A trial has the same number in memory and in the file, which is Optuna's own and stays complete if the process
-    is killed.
+    A trial has the same number in memory and in the file, which is Optuna's own, written by a thread in the order of
+    events: a killed process loses what it had not written in some milliseconds. A write that fails is raised by the
+    next call.
 
     Args:
         memory: the study that is sampled from.
@@ -60,24 +64,47 @@ class Study:
         self._memory, self._storage, self._record = memory, storage, record
         self._space = space
         self._ids: dict[int, int] = {}
+        self._writer = ThreadPoolExecutor(1, "study-writer")
+        self._writes: deque[Future[None]] = deque()
 
     def ask(self) -> optuna.Trial:
         """Begin a trial, with its params drawn."""
         asked = self._memory.ask()
         self._space.draw(partial(suggest, asked))
         begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
-        self._ids[asked.number] = self._storage.create_new_trial(self._record, begun)
+        self._write(self._create, asked.number, begun)
         return asked
 
     def report(self, asked: optuna.Trial, value: float, epoch: int) -> None:
         asked.report(value, epoch)
-        self._storage.set_trial_intermediate_value(self._ids[asked.number], epoch, value)
+        self._write(self._set_value, asked.number, epoch, value)
 
     def tell(self, asked: optuna.Trial, ending: Ending) -> None:
         """End a trial; the value of one that was stopped is its last report."""
-        number, state = self._ids[asked.number], STATES[ending.state]
         value = ending.value if ending.state is State.COMPLETE else None
-        told = self._memory.tell(asked, value, state)
+        self._write(self._end, asked.number, self._memory.tell(asked, value, STATES[ending.state]), ending)
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self._writer.shutdown()
+        self._check()
+
+    def _write(self, function: Callable[..., None], *arguments: Any) -> None:
+        self._check()
+        self._writes.append(self._writer.submit(function, *arguments))
+
+    def _check(self) -> None:
+        """Let go of the writes that are done, and raise what one of them raised."""
+        while self._writes and self._writes[0].done():
+            self._writes.popleft().result()
+
+    def _create(self, number: int, trial: FrozenTrial) -> None:
+        self._ids[number] = self._storage.create_new_trial(self._record, trial)
+
+    def _set_value(self, number: int, epoch: int, value: float) -> None:
+        self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
+
+    def _end(self, number: int, told: FrozenTrial, ending: Ending) -> None:
         if ending.kind:
-            self._storage.set_trial_user_attr(number, "kind", ending.kind.value)
-        self._storage.set_trial_state_values(number, told.state, told.values)
+            self._storage.set_trial_user_attr(self._ids[number], "kind", ending.kind.value)
+        self._storage.set_trial_state_values(self._ids[number], told.state, told.values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,13 @@ def steady(config, data):
     """Score by the learning rate alone, the same in every epoch."""
     for epoch in range(1, config.epochs + 1):
         yield Epoch(epoch, 1 - abs(math.log10(config.learning_rate) + 2.5))
+
+
+def endless(config, data):
+    """Score as `steady` does, in epochs that take time."""
+    for epoch in steady(config, data):
+        time.sleep(0.01)
+        yield epoch
 
 
 def faulty(config, data):

@@ -170,12 +170,14 @@ def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file)
     assert stopped and {trial.epoch for trial in stopped} <= {1, 2, 4}
     assert all(trial.epoch == 8 for trial in trials.ended(State.COMPLETE))
     assert trials.best().ending.value == max(trial.ending.value for trial in trials)
+    recorded = {trial.number: list(trial.intermediate_values) for trial in study_of(tmp_path / "asha").trials}
+    assert recorded == {trial.number: list(range(1, trial.epoch + 1)) for trial in trials}
 
 
 def test_when_time_is_over_running_trials_are_stopped_and_told_so(tmp_path, space_file):
     space = load_space(space_file, ["schedule.max_epochs=10000", "budget.trials=100", "schedule.reduction_factor=1000"])
     clock = Clock(20.0)
-    trials = drive(make_plan(space), tmp_path / "late", fits.steady, clock)
+    trials = drive(make_plan(space), tmp_path / "late", fits.endless, clock)
     assert clock.elapsed < 40
     assert Kind.BUDGET in {trial.ending.kind for trial in trials.ended(State.PRUNED)}
     assert not trials.running()

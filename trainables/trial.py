@@ -6,6 +6,8 @@ The one file of `trainables` that knows Ray.
 from __future__ import annotations
 
 import functools
+import math
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +25,8 @@ from trainables.memory import keep_freed_memory, keep_to_share, release
 if TYPE_CHECKING:
     from trainables.step import Steps
 
+REPORT_SECONDS = 0.1
+
 Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
 
 _data: dict[str, TrialData] = {}  # what this process already fetched; actors are reused from trial to trial
@@ -32,29 +36,40 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
           saves: Collection[int]) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
+    Epochs shorter than `REPORT_SECONDS` go together, since a report costs the driver some milliseconds; one that
+    decides something, at a rung or without a score, goes at once.
+
     Args:
         config: ``number`` of the trial, and ``trial``: the fields of its `TrialConfig`.
         fit: the training loop.
         arrays: the data in Ray's object store by image size.
         metric: key of the objective in an epoch's row.
         folder: the search's folder; weights and tracebacks are written below it.
-        saves: epochs after which the weights are kept, beside the last one.
+        saves: the rungs: epochs after which trials are compared and the weights are kept, beside the last one.
     """
-    number, failure = config["number"], None
+    number, failure, rows, reported = config["number"], None, [], time.monotonic()
     try:
         trial = TrialConfig(**config["trial"])
         for epoch in fit(trial, fetch(arrays[trial.image_size])):
-            row, last = epoch.row(), epoch.epoch >= trial.epochs
+            rows.append(row := epoch.row())
+            last, decides = epoch.epoch >= trial.epochs, epoch.epoch in saves or not is_score(row.get(metric))
             if epoch.model is not None and (last or epoch.epoch in saves):
                 save(weights_file(folder, number), epoch.model)
-            tune.report({"epoch": epoch.epoch, metric: row.get(metric), "row": row, "done": last})
+            if last or decides or time.monotonic() - reported >= REPORT_SECONDS:
+                tune.report({"epoch": epoch.epoch, metric: row.get(metric), "rows": rows, "done": last})
+                rows, reported = [], time.monotonic()
     except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
         write_error(folder, number)
-        failure = {"failure": kind(problem), "message": line(problem), "done": True}
+        failure = {"failure": kind(problem), "message": line(problem), "rows": rows, "done": True}
     if failure:  # reported out here, where the exception no longer holds what the trial had allocated
         if failure["failure"] == "out of memory":
             release(steps())
         tune.report(failure)
+
+
+def is_score(value: Any) -> bool:
+    """Tell whether ``value`` is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def default_fit(config: TrialConfig, data: TrialData) -> Iterator[Any]:
