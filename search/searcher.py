@@ -35,7 +35,7 @@ class OptunaSearcher(Searcher):
 
     def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
                  refuses: Callable[[TrialConfig], str | None] = lambda config: None):
-        super().__init__(metric=space.objective.metric, mode=space.objective.mode)
+        super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
         self._refuses = refuses
         self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}

@@ -174,7 +174,7 @@ def advice(space: Space) -> Iterator[str]:
             what = f"space.{name}: only one value, so it is constant; write {name}: {space.fixed[name]}"
             yield f"{space.where(f'space.{name}')}: {what}"
     objective = space.objective
-    if objective.mode != METRICS[objective.metric]:
+    if objective.metric and objective.mode != METRICS[objective.metric]:
         what = f"objective.mode: {objective.mode} of {objective.metric} looks for the worst network"
         yield f"{space.where('objective.mode')}: {what}; remove it unless that is meant"
     combinations, trials = space.combinations(), space.budget.trials

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.plan import Plan, memory
-from search.progress import clock_text, short
+from search.progress import clock_text, score_text, short
 
 
 def plan(plan: Plan) -> str:
@@ -27,7 +27,7 @@ def plan(plan: Plan) -> str:
         f"  memory    {plan.residence()}",
         f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
-        f"objective   {space.objective.metric}, {space.objective.mode}",
+        f"objective   {space.objective.formula or space.objective.metric}, {space.objective.mode}",
         "searched",
         *(f"  {name:<18}{form(parameter.as_dict())}" for name, parameter in space.parameters.items()),
         f"  combinations      {number(space.combinations())}",
@@ -35,7 +35,7 @@ def plan(plan: Plan) -> str:
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
         *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
-          f"{memory(space, cost) / 2**20:>6,.0f} MiB a step"
+          f"{memory(space, cost) / 1e6:>6,.0f} MB a step"
           for (name, size), cost in plan.costs.items()),
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
@@ -88,9 +88,11 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"{counts['PRUNED']} stopped early, {counts['FAILED']} failed",
         f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
-        f"{summary['metric']:<10}{summary['val']:.4f} on the validation rows (picked as the best of all trials, so it flatters)",
-        f"{'':<10}{summary['test']:.4f} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
-        f"{low:.4f} to {high:.4f} ({summary['interval_method']})",
+        *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),
+        f"{summary['metric']:<10}{score_text(summary['val'])} on the validation rows "
+        "(picked as the best of all trials, so it flatters)",
+        f"{'':<10}{score_text(summary['test'])} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
+        f"{score_text(low)} to {score_text(high)} ({summary['interval_method']})",
         f"model     {summary['model']}",
         f"          {summary['registered']} in {summary['tracking']}",
     ]
@@ -106,6 +108,6 @@ def searches(summaries: list[dict[str, Any]], results: Path) -> str:
     lines = [f"{'name':<24}{'state':<13}{'trials':>7}  {'metric':<18}{'val':>7} {'test':>7}"]
     for summary in summaries:
         trials = sum(summary.get("trials", {}).values())
-        scores = f"{summary['val']:>7.4f} {summary['test']:>7.4f}" if summary["state"] == "complete" else ""
+        scores = f"{score_text(summary['val']):>7} {score_text(summary['test']):>7}" if summary["state"] == "complete" else ""
         lines.append(f"{summary['name']:<24}{summary['state']:<13}{trials:>7}  {summary.get('metric', ''):<18}{scores}".rstrip())
     return "\n".join(lines)

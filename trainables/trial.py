@@ -15,9 +15,11 @@ import ray
 from ray import tune
 
 from trainables.config import TrialConfig
+from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import NotFinite
+from trainables.errors import NotFinite, Undefined
 from trainables.files import error_file, weights_file
+from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _data: dict[str, TrialData] = {}  # what this process already fetched; actors ar
 
 
 def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metric: str, folder: str,
-          saves: Collection[int]) -> None:
+          saves: Collection[int], formula: str | None = None) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
     Args:
@@ -39,12 +41,17 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         metric: key of the objective in an epoch's row.
         folder: the search's folder; weights and tracebacks are written below it.
         saves: epochs after which the weights are kept, beside the last one.
+        formula: text of the `Formula` whose value is the objective, where it is no metric.
     """
     number, failure = config["number"], None
     try:
         trial = TrialConfig(**config["trial"])
-        for epoch in fit(trial, fetch(arrays[trial.image_size])):
+        data = fetch(arrays[trial.image_size])
+        costs = figures(trial, data.channels, len(data.classes)) if formula else {}
+        for epoch in fit(trial, data):
             row, last = epoch.row(), epoch.epoch >= trial.epochs
+            if formula:
+                row[metric] = Formula(formula)({**costs, **row})
             if epoch.model is not None and (last or epoch.epoch in saves):
                 save(weights_file(folder, number), epoch.model)
             tune.report({"epoch": epoch.epoch, metric: row.get(metric), "row": row, "done": last})
@@ -86,6 +93,8 @@ def kind(problem: Exception) -> str:
     """Name a failure; the names are those of `search.endings.Kind`."""
     if isinstance(problem, NotFinite):
         return "not finite"
+    if isinstance(problem, Undefined):
+        return "undefined objective"
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, MemoryError) or "OutOfMemoryError" in text or "can't allocate memory" in text:
         return "out of memory"
