@@ -40,7 +40,7 @@ class Outcome:
     Attributes:
         trial: number of the best trial; ``trial_state`` is COMPLETE, or PRUNED where none ran to its end.
         metric: what the objective is called; where it is ``objective``, ``formula`` says what that is.
-        params: its searched parameters; ``config`` has them all.
+        params: its searched parameters, None where one does not apply; ``config`` has them all.
         val: its objective on the validation rows.
         test: the objective's value on the sealed rows.
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
@@ -87,7 +87,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
     registered = tracker.register(folder / "model", sealed.pixels[:2].astype(np.float32) / 255, found[:2])
     outcome = Outcome(
         name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
-        params=best.params,
+        params={name: best.params.get(name) for name in plan.space.searched},
         config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
         interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
         model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),

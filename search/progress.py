@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -103,7 +103,7 @@ class Progress(Silent):
     def __rich__(self) -> Group:
         """Return the picture of this moment; rich asks for it a few times a second."""
         best, metric = self._trials.best(), self._trials.metric
-        searched = list(self._plan.space.parameters)
+        searched = self._plan.space.searched
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("trial", "epoch", metric, "parameters"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
@@ -125,13 +125,13 @@ def ended(trial: Trial, metric: str) -> str:
     return f"trial {trial.number:<4} {ending.state:<8}{score} after {trial.epoch} epochs, {trial.seconds:.0f} s{why}"
 
 
-def parameters(trial: Trial, names: list[str]) -> str:
+def parameters(trial: Trial, names: Iterable[str]) -> str:
     """Return the searched parameters of ``trial`` in one line."""
     return " ".join(f"{name}={short(trial.params[name])}" for name in names if name in trial.params)
 
 
 def short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "not set" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def score_text(value: float) -> str:

@@ -41,9 +41,9 @@ class OptunaSearcher(Searcher):
         self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while not self._spent():
-            asked = self._study.ask()
-            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
+        while not self._spent() and (begun := self._study.ask()):
+            asked, params = begun
+            trial = Trial(asked.number, params, self._space.trial_config(params))
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
             if reason := self._refuses(trial.config):

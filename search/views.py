@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.parameters import Branch, Choice, Parameter, shown
 from search.plan import Plan, memory
 from search.progress import clock_text, score_text, short
 
@@ -29,8 +30,8 @@ def plan(plan: Plan) -> str:
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
         f"objective   {space.objective.formula or space.objective.metric}, {space.objective.mode}",
         "searched",
-        *(f"  {name:<18}{form(parameter.as_dict())}" for name, parameter in space.parameters.items()),
-        f"  combinations      {number(space.combinations())}",
+        *searched(space.trunk),
+        f"  combinations      {number(space.combinations())}" + (", each tried once" if space.search == "grid" else ""),
         "fixed",
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
@@ -55,11 +56,22 @@ def schedule(plan: Plan) -> str:
     return f"at most {plan.space.schedule.max_epochs} epochs; {compared}"
 
 
-def form(parameter: dict[str, Any]) -> str:
-    kind = next(iter(parameter))
-    values = ", ".join(map(str, parameter[kind]))
-    step = f" in steps of {parameter['step']:g}" if "step" in parameter else ""
-    return f"{kind} [{values}]{step}"
+def searched(branch: Branch, under: str = "  ") -> Iterator[str]:
+    """Yield a line for each parameter; what applies only under a value of a choice stands below it, after that value."""
+    for name, parameter in branch.parameters.items():
+        yield f"{under + name:<19} {form(parameter)}"
+        for value, inner in parameter.branches.items() if isinstance(parameter, Choice) else ():
+            yield from searched(inner, f"{under}  {shown(value)}: ")
+            yield from (f"{f'{under}  {shown(value)}: {fixed}':<19} {given}" for fixed, given in inner.fixed.items())
+
+
+def form(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
+        return f"choice [{', '.join(map(str, parameter.values))}]"
+    written = parameter.as_dict()
+    [low, high] = next(iter(written.values()))
+    step = f" in steps of {written['step']:g}" if "step" in written else ""
+    return f"{next(iter(written))} [{low}, {high}]{step}"
 
 
 def number(combinations: int | None) -> str:
