@@ -21,6 +21,7 @@ class Kind(StrEnum):
     """Why a trial failed, or what stopped it before its last epoch."""
 
     NOT_FINITE = "not finite"
+    UNDEFINED = "undefined objective"
     OUT_OF_MEMORY = "out of memory"
     BAD_REPORT = "bad report"
     ERROR = "error"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,12 @@ from search.plan import Plan, sealed_images
 from search.stores import redacted
 from search.tracking import Tracker
 from search.trials import Trial, Trials
+from trainables.config import TrialConfig
+from trainables.cost import figures
 from trainables.data import Images
+from trainables.errors import Undefined
 from trainables.files import weights_file
+from trainables.formula import Formula
 
 RESAMPLES = 1000
 Z95 = 1.959963984540054  # quantile of the standard normal distribution at 97.5 %
@@ -32,7 +39,8 @@ class Outcome:
 
     Attributes:
         trial: number of the best trial; ``trial_state`` is COMPLETE, or PRUNED where none ran to its end.
-        params: its searched parameters; ``config`` has them all.
+        metric: what the objective is called; where it is ``objective``, ``formula`` says what that is.
+        params: its searched parameters, None where one does not apply; ``config`` has them all.
         val: its objective on the validation rows.
         test: the objective's value on the sealed rows.
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
@@ -61,6 +69,7 @@ class Outcome:
     experiment_id: str
     run_id: str
     seconds: float
+    formula: str | None = None
 
 
 def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock) -> Outcome:
@@ -73,16 +82,17 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
     write_best(plan, folder, best)
     sealed = sealed_images(plan, best.config.image_size, cache)
     found = predictions(folder / "model", sealed)
-    test, interval, method = sealed_score(found, sealed.labels, trials.metric)
+    test, interval, method = sealed_score(found, sealed.labels, trials.metric, measure_of(plan, best.config))
     tracker.flush()
     registered = tracker.register(folder / "model", sealed.pixels[:2].astype(np.float32) / 255, found[:2])
     outcome = Outcome(
         name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
-        params=best.params,
+        params={name: best.params.get(name) for name in plan.space.searched},
         config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
         interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
         model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
         experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed,
+        formula=plan.space.objective.formula,
     )
     low, high = interval
     metrics = {"val": outcome.val, "test": test, "test_low": low, "test_high": high}
@@ -123,14 +133,37 @@ def predictions(model: Path, images: Images) -> np.ndarray:
     return probabilities(read_model(model)[0], images.pixels)
 
 
-def sealed_score(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, tuple[float, float], str]:
-    """Score the predictions for the sealed rows by ``metric``, with a 95 % interval and the name of its method."""
+def measure_of(plan: Plan, config: TrialConfig) -> Callable[[Mapping[str, float]], float]:
+    """Return what makes the objective of a task's metrics, for the network of ``config``."""
+    objective = plan.space.objective
+    if objective.formula is None:
+        return itemgetter(objective.metric)
+    formula, costs = Formula(objective.formula), figures(config, plan.channels, len(plan.catalog.classes))
+    return lambda scores: formula({**costs, **scores})
+
+
+def sealed_score(probabilities: np.ndarray, labels: np.ndarray, metric: str, measure: Callable[[Mapping[str, float]], float]
+                 ) -> tuple[float, tuple[float, float], str]:
+    """Score the predictions for the sealed rows, with a 95 % interval and the name of its method.
+
+    Args:
+        metric: name of the objective; an accuracy has an interval without resampling.
+        measure: makes the objective of all metrics.
+
+    Raises:
+        NoUsableTrial: the objective has no value on the sealed rows.
+    """
     from trainables.tasks.classification import scores
 
-    value = scores(probabilities, labels)[metric]
+    try:
+        value = measure(scores(probabilities, labels))
+    except Undefined as problem:
+        raise NoUsableTrial(f"on the sealed rows {problem}; mend objective.formula") from None
     if metric == "accuracy":
         return value, wilson(round(value * len(labels)), len(labels)), "Wilson"
-    return value, bootstrap(probabilities, labels, metric), f"bootstrap, {RESAMPLES} resamples"
+    values = bootstrap(probabilities, labels, measure)
+    low, high = np.percentile(values, (2.5, 97.5))
+    return value, (float(low), float(high)), f"bootstrap, {len(values)} resamples"
 
 
 def wilson(right: int, rows: int) -> tuple[float, float]:
@@ -144,14 +177,15 @@ def wilson(right: int, rows: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def bootstrap(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
-    """Return the 95 % percentile interval of ``metric`` over resamples of the rows (Efron, 1979)."""
+def bootstrap(probabilities: np.ndarray, labels: np.ndarray, measure: Callable[[Mapping[str, float]], float]) -> list[float]:
+    """Return the objective over resamples of the rows (Efron, 1979), but for those on which it has no value."""
     from trainables.tasks.classification import scores
 
-    draws = np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels)))
-    values = [scores(probabilities[rows], labels[rows])[metric] for rows in draws]
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
+    values = []
+    for rows in np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels))):
+        with suppress(Undefined):
+            values.append(measure(scores(probabilities[rows], labels[rows])))
+    return values
 
 
 def failures(trials: Trials) -> dict[str, int]:

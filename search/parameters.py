@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -65,9 +65,10 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``values``, with no order between them."""
+    """One of ``values``, with no order between them; a value may bring parameters of its own, its branch."""
 
     values: tuple[Any, ...]
+    branches: dict[Any, Branch] = field(default_factory=dict)
 
     def grid(self) -> Sequence[Any]:
         """Return every value it can take, as the file lists them."""
@@ -75,10 +76,28 @@ class Choice:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form that a space file writes."""
-        return {"choice": list(self.values)}
+        inner = {value: branch.as_dict() for value, branch in self.branches.items()}
+        return {"choice": [{shown(value): inner[value]} if value in inner else value for value in self.values]}
 
 
 Parameter = Float | Int | Choice
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Parameters that apply together: those of a whole space, or those that one value of a choice brings."""
+
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form that a space file writes."""
+        return {**self.fixed, **{name: parameter.as_dict() for name, parameter in self.parameters.items()}}
+
+
+def shown(value: Any) -> str:
+    """Return a value of a choice as the key that a space file writes it with."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_parameter(key: str, written: Any, rule: Setting) -> Any:

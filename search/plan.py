@@ -12,14 +12,14 @@ from typing import Any
 from search.errors import SpaceError
 from search.parameters import Choice, Float, Int
 from search.resources import Machine, this_machine
-from search.space import Space
+from search.space import Space, values_of
 from trainables.config import TrialConfig
 from trainables.cost import Cost, cost, options_taken
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
 from trainables.data.residence import DEVICE_SHARE, describe, host_limit
 from trainables.errors import BadInput
 from trainables.memory import USABLE
-from trainables.models import published
+from trainables.models import OPTIONS, published
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
         _check_starts(space)
         costs = {
             (label, size): cost(name, catalog.channels, len(catalog.classes), size, maps=False, **options)
-            for name in space.values("architecture")
-            for label, options in variants(space, name)
-            for size in space.values("image_size")
+            for label, name, size, options in networks(space)
         }
     except BadInput as problem:
         raise SpaceError.of(problem, space.where) from None
@@ -71,11 +69,12 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
 
 def _check_batches(space: Space, pool: int) -> None:
     """Refuse a batch that is larger than the rows of the smallest split ratio that it can meet."""
-    ratio, largest = bounds(space, "split_ratio")[0], bounds(space, "batch_size")[1]
-    rows = max(1, round(ratio * pool))
-    if largest > rows:
-        raise BadInput(f"batch_size: {largest} is more than the {rows} training rows at split_ratio {ratio:g}; "
-                       f"give at most {rows}", key="space.batch_size")
+    for ratios, batches in space.forms("split_ratio", "batch_size"):
+        ratio, largest = ends(ratios)[0], ends(batches)[1]
+        rows = max(1, round(ratio * pool))
+        if largest > rows:
+            raise BadInput(f"batch_size: {largest} is more than the {rows} training rows at split_ratio {ratio:g}; "
+                           f"give at most {rows}", key="space.batch_size")
 
 
 def _check_starts(space: Space) -> None:
@@ -90,28 +89,40 @@ def _check_starts(space: Space) -> None:
 
 def starting_points(space: Space) -> Iterator[tuple[str, str | None]]:
     """Yield each architecture that may start pretrained, with the file of weights that it starts from, if any."""
-    if True in space.values("pretrained"):
-        yield from itertools.product(space.values("architecture"), space.values("weights"))
+    for pretrained, *others in space.forms("pretrained", "architecture", "weights"):
+        if True in values_of(pretrained):
+            yield from itertools.product(*map(values_of, others))
 
 
-def variants(space: Space, architecture: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the smallest and largest forms that the options of a network give it, each with a label."""
-    taken = options_taken(architecture)
-    for values in itertools.product(*(dict.fromkeys(bounds(space, name)) for name in taken)):
-        options = dict(zip(taken, values, strict=True))
-        searched = ", ".join(f"{name}={value}" for name, value in options.items() if name in space.parameters)
-        yield (f"{architecture}({searched})" if searched else architecture), options
+def networks(space: Space) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Yield each network at each image size as label, architecture, size and options.
+
+    Of the options that a network takes, the smallest and the largest value stand for all.
+    """
+    for architectures, sizes, *forms in space.forms("architecture", "image_size", *OPTIONS):
+        given = dict(zip(OPTIONS, forms, strict=True))
+        for name in values_of(architectures):
+            taken = {option: dict.fromkeys(ends(given[option])) for option in options_taken(name)}
+            for *values, size in itertools.product(*taken.values(), values_of(sizes)):
+                options = dict(zip(taken, values, strict=True))
+                searched = ", ".join(f"{key}={value}" for key, value in options.items() if key in space.searched)
+                yield (f"{name}({searched})" if searched else name), name, size, options
 
 
 def bounds(space: Space, name: str) -> tuple[float, float]:
     """Return the smallest and the largest value that parameter ``name`` can take."""
-    match space.parameters.get(name):
+    lows, highs = zip(*(ends(form) for (form,) in space.forms(name)), strict=True)
+    return min(lows), max(highs)
+
+
+def ends(form: Any) -> tuple[float, float]:
+    """Return the smallest and the largest value of one way in which a parameter is given."""
+    match form:
         case Choice(options):
             return min(options), max(options)
         case Float(low, high) | Int(low, high):
             return low, high
-    [value] = space.values(name)
-    return value, value
+    return form, form
 
 
 def memory(space: Space, cost: Cost) -> int:
@@ -158,8 +169,8 @@ def fetch_weights(plan: Plan) -> None:
         return  # and torch stays out of the driver
     from trainables.models.pretrained import starting_weights
 
-    for (name, weights), size in itertools.product(starts, plan.space.values("image_size")):
-        for _, options in variants(plan.space, name):
+    for (name, weights), (_, architecture, size, options) in itertools.product(starts, networks(plan.space)):
+        if name == architecture:
             config = TrialConfig(architecture=name, pretrained=True, weights=weights, image_size=size, **options)
             starting_weights(config, plan.channels, len(plan.catalog.classes))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -103,14 +103,16 @@ class Progress(Silent):
     def __rich__(self) -> Group:
         """Return the picture of this moment; rich asks for it a few times a second."""
         best, metric = self._trials.best(), self._trials.metric
-        searched = list(self._plan.space.parameters)
+        searched = self._plan.space.searched
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("trial", "epoch", metric, "parameters"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
         for trial in self._trials.running()[:SHOWN_TRIALS]:
-            score = f"{trial.rows[-1][metric]:.4f}" if trial.rows else "-"
+            score = score_text(trial.rows[-1][metric]) if trial.rows else "-"
             table.add_row(str(trial.number), f"{trial.epoch}/{trial.config.epochs}", score, parameters(trial, searched))
-        found = "none yet" if best is None else f"{best.ending.value:.4f} by trial {best.number}: {parameters(best, searched)}"
+        found = "none yet"
+        if best is not None:
+            found = f"{score_text(best.ending.value)} by trial {best.number}: {parameters(best, searched)}"
         name = self._plan.space.name
         return Group(Text(f"{name}: {self._text}", style="bold"), Text(self._status()), Text(f"best {metric}: {found}"), table)
 
@@ -118,18 +120,23 @@ class Progress(Silent):
 def ended(trial: Trial, metric: str) -> str:
     """Return one line on how ``trial`` ended."""
     ending = trial.ending
-    score = f" {metric} {ending.value:.4f}" if ending.value is not None else ""
+    score = f" {metric} {score_text(ending.value)}" if ending.value is not None else ""
     why = f" ({ending.kind}{': ' + ending.message if ending.message else ''})" if ending.kind else ""
     return f"trial {trial.number:<4} {ending.state:<8}{score} after {trial.epoch} epochs, {trial.seconds:.0f} s{why}"
 
 
-def parameters(trial: Trial, names: list[str]) -> str:
+def parameters(trial: Trial, names: Iterable[str]) -> str:
     """Return the searched parameters of ``trial`` in one line."""
     return " ".join(f"{name}={short(trial.params[name])}" for name in names if name in trial.params)
 
 
 def short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "not set" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def score_text(value: float) -> str:
+    """Return a score with four places; a formula's may be of any size, and has four digits where that says too little."""
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 10_000 else f"{value:.4g}"
 
 
 def clock_text(seconds: float) -> str:

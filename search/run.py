@@ -50,7 +50,7 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
 
-    trials = Trials(space.objective.metric, space.objective.mode)
+    trials = Trials(space.objective.name, space.objective.mode)
     with folders.recorded(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
         with Tracker(uri, results, plan, name, trials) as tracker, progress.showing(plan, trials, clock):
             progress.phase("starting workers")
@@ -84,7 +84,8 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
             trial.train,
             fit=fit or trial.default_fit,
             arrays={size: ray.put(arrays) for size, arrays in data.items()},
-            metric=space.objective.metric,
+            metric=space.objective.name,
+            formula=space.objective.formula,
             folder=str(folder.resolve()),
             saves=plan.rungs,
         )

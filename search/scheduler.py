@@ -24,7 +24,7 @@ class Asha(ASHAScheduler):
         schedule = space.schedule
         super().__init__(
             time_attr="epoch",
-            metric=space.objective.metric,
+            metric=space.objective.name,
             mode=space.objective.mode,
             max_t=schedule.max_epochs,
             grace_period=schedule.grace_period,

@@ -10,21 +10,26 @@ from typing import Any
 
 from search.parameters import MAX_CHOICES
 from search.sections import SECTIONS
-from search.space import NAME
+from search.space import NAME, SEARCH
 from trainables.config import Setting, settings
 
+WITH_BRANCH = {  # a value of a choice that brings parameters of its own
+    "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"$ref": "#/properties/space"},
+}
 TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema, draft 2020-12) of a space file."""
     name = {"description": "name; by default the file's", "type": "string", "pattern": f"^{NAME.pattern}$"}
+    search = {"description": SEARCH.help, "default": SEARCH.choices[0], **value_schema(SEARCH)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A search space",
         "type": "object",
-        "properties": {"name": name, **{section: section_schema(section) for section in SECTIONS}},
-        "required": ["space", "budget"],
+        "properties": {"name": name, "search": search, **{section: section_schema(section) for section in SECTIONS}},
+        "required": ["space"],
+        "anyOf": [{"required": ["budget"]}, {"required": ["search"], "properties": {"search": {"const": "grid"}}}],
         "additionalProperties": False,
     }
 
@@ -64,7 +69,8 @@ def parameter_schema(rule: Setting) -> dict[str, Any]:
     value = value_schema(rule)
     if not rule.searchable:
         return value
-    values = {"type": "array", "items": value, "uniqueItems": True, "minItems": 1, "maxItems": MAX_CHOICES}
+    item = {"anyOf": [value, {**WITH_BRANCH, **({"propertyNames": keys(rule)} if rule.type is str else {})}]}
+    values = {"type": "array", "items": item, "uniqueItems": True, "minItems": 1, "maxItems": MAX_CHOICES}
     forms = [form_schema("choice", values)]
     if rule.type in (int, float) and not rule.choices:
         forms.append(form_schema("int", pair({**value, "type": "integer"}), {"type": "integer", "exclusiveMinimum": 0}))
@@ -72,6 +78,11 @@ def parameter_schema(rule: Setting) -> dict[str, Any]:
         forms.append(form_schema("uniform", pair(value), {"type": "number", "exclusiveMinimum": 0}))
         forms.append(form_schema("loguniform", pair({**value, "exclusiveMinimum": 0})))
     return {"anyOf": [value, *forms]}
+
+
+def keys(rule: Setting) -> dict[str, Any]:
+    """Return the schema of a value that stands as the key of its own parameters."""
+    return {name: inner for name, inner in value_schema(rule).items() if name != "type"}
 
 
 def pair(value: dict[str, Any]) -> dict[str, Any]:

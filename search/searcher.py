@@ -33,15 +33,15 @@ class OptunaSearcher(Searcher):
 
     def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
                  refuses: Callable[[TrialConfig], str | None] = lambda config: None):
-        super().__init__(metric=space.objective.metric, mode=space.objective.mode)
+        super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
         self._refuses = refuses
         self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while not self._spent():
-            asked = self._study.ask()
-            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
+        while not self._spent() and (begun := self._study.ask()):
+            asked, params = begun
+            trial = Trial(asked.number, params, self._space.trial_config(params))
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
             if reason := self._refuses(trial.config):

@@ -8,8 +8,10 @@ from typing import Any
 
 from search.parameters import fixed_value
 from trainables.config import TrialConfig, did_you_mean, setting, settings
+from trainables.cost import COSTS
 from trainables.data import DataConfig
 from trainables.errors import BadInput
+from trainables.formula import Formula
 from trainables.tasks import METRICS as TASK_METRICS
 
 METRICS = {metric: mode for metrics in TASK_METRICS.values() for metric, mode in metrics.items()}
@@ -17,14 +19,38 @@ METRICS = {metric: mode for metrics in TASK_METRICS.values() for metric, mode in
 
 @dataclass(frozen=True)
 class Objective:
-    """What the search is for: a metric of the validation rows and the direction that is better."""
+    """What the search is for: a metric of the validation rows, or a formula over metrics and costs, and its better end."""
 
-    metric: str = setting("accuracy", "metric of the validation rows that ranks the trials", choices=tuple(METRICS))
+    metric: str | None = setting(None, "metric of the validation rows that ranks the trials; accuracy", choices=tuple(METRICS))
+    formula: str | None = setting(None, "formula over metrics and costs that ranks the trials, in place of a metric")
     mode: str | None = setting(None, "which end is better; by default the metric's own", choices=("max", "min"))
 
     def __post_init__(self) -> None:
+        if self.formula is not None:
+            return self._check_formula()
+        if self.metric is None:
+            object.__setattr__(self, "metric", "accuracy")
         if self.mode is None:
             object.__setattr__(self, "mode", METRICS[self.metric])
+
+    def _check_formula(self) -> None:
+        if self.metric is not None:
+            raise BadInput(f"metric {self.metric} and a formula stand together; keep one of them", key="objective.metric")
+        names = Formula(self.formula).names
+        for name in names:
+            if name not in METRICS and name not in COSTS:
+                wrong = f"unknown name {name!r}; {did_you_mean(name, (*METRICS, *COSTS))}"
+                raise BadInput(wrong, key="objective.formula")
+        if not METRICS.keys() & set(names):
+            wrong = f"{self.formula!r:.80} is only a cost, and no training changes it; name one of {', '.join(METRICS)}"
+            raise BadInput(wrong, key="objective.formula")
+        if self.mode is None:
+            raise BadInput("a formula does not say which end of it is better; give mode: min or max", key="objective.mode")
+
+    @property
+    def name(self) -> str:
+        """What its value is called in an epoch's row, in MLflow and wherever it is printed."""
+        return self.metric or "objective"
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ Whatever needs neither the images nor a network to be known is checked here, at 
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search import branches
 from search.errors import SpaceError
-from search.parameters import Choice, Float, Int, Parameter, read_parameter
+from search.parameters import FORMS, Branch, Choice, Float, Int, Parameter, fixed_value
 from search.sections import (
     METRICS,
     SECTIONS,
@@ -28,13 +30,14 @@ from search.sections import (
     read_section,
 )
 from search.yaml_lines import Document, override, read_document
-from trainables.config import TrialConfig, settings
+from trainables.config import Setting, TrialConfig
 from trainables.data import DataConfig
 from trainables.errors import BadInput
 
 __all__ = ["Choice", "Float", "Int", "Parameter", "Space", "check_name", "load_space"]
 
 MAX_IMAGE_SIZES = 16
+SEARCH = Setting(str, "sampled: what earlier trials suggest; grid: every combination once", choices=("sampled", "grid"))
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -42,11 +45,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Space:
     """One space file with its overrides, checked.
 
-    ``parameters`` are searched, ``fixed`` are given or follow from the file, and every other parameter of a trial keeps
-    its default. ``warnings`` are lines for the user about what is allowed but hardly meant.
+    ``search`` is one of `SEARCH`. ``parameters`` are searched, some of them with branches, ``fixed`` are given or follow
+    from the file, and every other parameter of a trial keeps its default. ``warnings`` are lines for the user about what
+    is allowed but hardly meant.
     """
 
     name: str
+    search: str
     data: DataConfig
     objective: Objective
     parameters: dict[str, Parameter]
@@ -75,26 +80,81 @@ class Space:
         """Return the whole configuration of the trial that draws ``params``."""
         return TrialConfig(**{**self.fixed, **params})
 
+    @property
+    def trunk(self) -> Branch:
+        return Branch(self.parameters, self.fixed)
+
+    @functools.cached_property
+    def searched(self) -> tuple[str, ...]:
+        """The names of all that can differ between trials, in order: also what applies only under some choices."""
+        return tuple(branches.names(self.trunk))
+
+    def forms(self, *names: str) -> list[tuple[Any, ...]]:
+        """Return every way in which parameters are given together, each as a `Parameter` or as its one value.
+
+        Without conditions there is one way. What does not apply, or is not in the file, has its default.
+        """
+        known = {name: self.fixed.get(name, getattr(TrialConfig, name)) for name in names}
+        return [tuple({**known, **given}.values()) for given in branches.forms(self.trunk, names)]
+
     def values(self, name: str) -> Sequence[Any] | None:
         """Return every value that parameter ``name`` can take, or None where they are without number."""
-        if name in self.parameters:
-            return self.parameters[name].grid()
-        return [self.fixed.get(name, getattr(TrialConfig, name))]
+        grids = [values_of(form) for (form,) in self.forms(name)]
+        if None in grids:
+            return None
+        return grids[0] if len(grids) == 1 else list(dict.fromkeys(itertools.chain.from_iterable(grids)))
 
     def draw(self, suggest: Callable[[str, Parameter], Any]) -> dict[str, Any]:
-        """Return the parameters of one trial, each as ``suggest(name, parameter)`` chooses it."""
-        return {name: suggest(name, parameter) for name, parameter in self.parameters.items()}
+        """Return the parameters of one trial, each as ``suggest(label, parameter)`` chooses it.
+
+        Only what applies is asked for, under its name, or under a `label` where the name alone would be ambiguous.
+        What is fixed under the choices made is among the parameters, too.
+        """
+        return branches.draw(self.trunk, lambda name, parameter, under: suggest(self.label(name, under), parameter))
+
+    def not_set(self, params: dict[str, Any]) -> list[str]:
+        """Return what other trials of this space may have and the one with ``params`` has not."""
+        return [name for name in self.searched if name not in params]
+
+    def label(self, name: str, under: tuple[str, ...]) -> str:
+        """Return what a parameter is called where each is to have one range: ``momentum (optimizer=sgd)`` if need be."""
+        return f"{name} ({', '.join(under)})" if name in self._ambiguous else name
+
+    @functools.cached_property
+    def _ambiguous(self) -> set[str]:
+        """The names that stand in several places with different ranges."""
+        first: dict[str, Parameter] = {}
+        places = list(branches.occurrences(self.trunk))
+        return {name for name, parameter, _ in places if first.setdefault(name, parameter) != parameter}
+
+    def labelled(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return what `draw` would have suggested to get ``params``, by label."""
+        labels: dict[str, Any] = {}
+
+        def again(name: str, parameter: Parameter, under: tuple[str, ...]) -> Any:
+            labels[self.label(name, under)] = params[name]
+            return params[name]
+
+        branches.draw(self.trunk, again)
+        return labels
+
+    def every(self) -> Iterator[dict[str, Any]]:
+        """Yield the parameters of every combination of a finite space once, in the order of the file."""
+        return branches.walks(self.trunk, lambda name, parameter, under: parameter.grid())
 
     def combinations(self) -> int | None:
         """Return the number of different trials, or None where it is without end."""
-        grids = [parameter.grid() for parameter in self.parameters.values()]
-        return None if None in grids else math.prod(map(len, grids))
+        return branches.combinations(self.trunk)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, overrides included, that a space file could hold."""
-        searched = {name: parameter.as_dict() for name, parameter in self.parameters.items()}
         sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS if name != "space"}
-        return {"name": self.name, "space": {**self.fixed, **searched}, **sections}
+        return {"name": self.name, "search": self.search, "space": self.trunk.as_dict(), **sections}
+
+
+def values_of(form: Any) -> Sequence[Any] | None:
+    """Return what one way in which a parameter is given comes to, or None where it is without number."""
+    return form.grid() if isinstance(form, Parameter) else [form]
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
@@ -128,31 +188,37 @@ def check_name(name: Any) -> str:
 
 def read_space(document: Document) -> Space:
     written = document.values
-    check_known("", written, ["name", *SECTIONS])
+    check_known("", written, ["name", *SECTIONS, "search"])
     given = written.get("name")
     name = check_name(Path(document.source).stem if given is None else given)
-    parameters, fixed = read_parameters(written)
+    search = fixed_value("search", written.get("search", SEARCH.choices[0]), SEARCH)
+    trunk = branches.read_branch("space", read_section(written, "space"))
+    if not trunk.parameters:
+        raise BadInput("nothing to search; give a parameter a range such as {choice: [a, b]}", key="space")
+    if search == "grid":
+        written = for_grid(written, trunk)
     sections = {section: build_section(written, section) for section in SECTIONS if section != "space"}
-    fixed = {"epochs": sections["schedule"].max_epochs, **fixed} if "epochs" not in parameters else fixed
-    space = Space(name=name, parameters=parameters, fixed=fixed, document=document, **sections)
+    fixed = {"epochs": sections["schedule"].max_epochs, **trunk.fixed} if "epochs" not in trunk.parameters else trunk.fixed
+    space = Space(name=name, search=search, parameters=trunk.parameters, fixed=fixed, document=document, **sections)
     check_together(space)
     return dataclasses.replace(space, warnings=tuple(advice(space)))
 
 
-def read_parameters(written: dict[str, Any]) -> tuple[dict[str, Parameter], dict[str, Any]]:
-    """Return what is searched and what is fixed; a range or list with a single value counts as fixed."""
-    parameters, fixed = {}, {}
-    rules = settings(TrialConfig)
-    for name, value in read_section(written, "space").items():
-        read = read_parameter(f"space.{name}", value, rules[name])
-        grid = read.grid() if isinstance(read, Parameter) else [read]
-        if grid is None or len(grid) > 1:
-            parameters[name] = read
-        else:
-            fixed[name] = grid[0]
-    if not parameters:
-        raise BadInput("nothing to search; give a parameter a range such as {choice: [a, b]}", key="space")
-    return parameters, fixed
+def for_grid(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
+    """Return ``written`` with what a grid means where it does not say otherwise: every combination once, to its end.
+
+    Raises:
+        BadInput: a parameter has values without number.
+    """
+    for name, parameter, _ in branches.occurrences(trunk):
+        if parameter.grid() is None:
+            mend = f"write {FORMS['choice']}, or a uniform with a step"
+            raise BadInput(f"a grid tries every value, and {name} has no end of them; {mend}", key=f"space.{name}")
+    combinations = branches.combinations(trunk)
+    budget, schedule = (read_section(written, section) for section in ("budget", "schedule"))
+    unstopped = schedule.get("max_epochs", Schedule.max_epochs)
+    schedule = {**schedule, "grace_period": schedule.get("grace_period", unstopped)}
+    return {**written, "budget": {**budget, "trials": budget.get("trials", combinations)}, "schedule": schedule}
 
 
 def check_together(space: Space) -> None:
@@ -174,7 +240,7 @@ def advice(space: Space) -> Iterator[str]:
             what = f"space.{name}: only one value, so it is constant; write {name}: {space.fixed[name]}"
             yield f"{space.where(f'space.{name}')}: {what}"
     objective = space.objective
-    if objective.mode != METRICS[objective.metric]:
+    if objective.metric and objective.mode != METRICS[objective.metric]:
         what = f"objective.mode: {objective.mode} of {objective.metric} looks for the worst network"
         yield f"{space.where('objective.mode')}: {what}; remove it unless that is meant"
     combinations, trials = space.combinations(), space.budget.trials

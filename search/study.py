@@ -63,17 +63,23 @@ class Study:
     def __init__(self, space: Space, memory: optuna.Study, storage: RDBStorage, record: int):
         self._memory, self._storage, self._record = memory, storage, record
         self._space = space
+        self._grid = space.every() if space.search == "grid" else None
         self._ids: dict[int, int] = {}
         self._writer = ThreadPoolExecutor(1, "study-writer")
         self._writes: deque[Future[None]] = deque()
 
-    def ask(self) -> optuna.Trial:
-        """Begin a trial, with its params drawn."""
+    def ask(self) -> tuple[optuna.Trial, dict[str, Any]] | None:
+        """Begin a trial; return it with its parameters, or None where a grid has no more."""
+        if self._grid is not None:
+            params = next(self._grid, None)
+            if params is None:
+                return None
+            self._memory.enqueue_trial(self._space.labelled(params))
         asked = self._memory.ask()
-        self._space.draw(partial(suggest, asked))
+        params = self._space.draw(partial(suggest, asked))
         begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
         self._write(self._create, asked.number, begun)
-        return asked
+        return asked, params
 
     def report(self, asked: optuna.Trial, value: float, epoch: int) -> None:
         asked.report(value, epoch)

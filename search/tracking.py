@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search import provenance, views
 from search.errors import Interrupted
 from search.plan import Plan
+from search.space import Space
 from search.stores import default_store, one_at_a_time, refused
 from search.trials import Trial, Trials
 
@@ -129,7 +130,7 @@ class Tracker:
         metrics = [metric for event, _, row in batch if event == "epoch" for metric in _metrics(row)]
         for start in range(MAX_METRICS, len(metrics), MAX_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
-        self.client.log_batch(run_id, metrics=metrics[:MAX_METRICS], params=_params(trial) if begun else (),
+        self.client.log_batch(run_id, metrics=metrics[:MAX_METRICS], params=_params(trial, self._space) if begun else (),
                               tags=_ending_tags(trial) if ended else ())
         if ended:
             self._terminate(run_id, trial, batch[-1][2])
@@ -215,10 +216,12 @@ def requirements() -> list[str]:
     return [f"{name}=={provenance.version(name)}" for name in names]
 
 
-def _params(trial: Trial) -> list[Any]:
+def _params(trial: Trial, space: Space) -> list[Any]:
     from mlflow.entities import Param
 
-    return [Param(key, str(value)) for key, value in dataclasses.asdict(trial.config).items()][:MAX_PARAMS]
+    not_set = space.not_set(trial.params)
+    config = dataclasses.asdict(trial.config).items()
+    return [Param(key, str(value)) for key, value in config if key not in not_set][:MAX_PARAMS]
 
 
 def _ending_tags(trial: Trial) -> list[Any]:

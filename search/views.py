@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.parameters import Branch, Choice, Parameter, shown
 from search.plan import Plan, memory
-from search.progress import clock_text, short
+from search.progress import clock_text, score_text, short
 
 
 def plan(plan: Plan) -> str:
@@ -27,15 +28,15 @@ def plan(plan: Plan) -> str:
         f"  memory    {plan.residence()}",
         f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
-        f"objective   {space.objective.metric}, {space.objective.mode}",
+        f"objective   {space.objective.formula or space.objective.metric}, {space.objective.mode}",
         "searched",
-        *(f"  {name:<18}{form(parameter.as_dict())}" for name, parameter in space.parameters.items()),
-        f"  combinations      {number(space.combinations())}",
+        *searched(space.trunk),
+        f"  combinations      {number(space.combinations())}" + (", each tried once" if space.search == "grid" else ""),
         "fixed",
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
         *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
-          f"{memory(space, cost) / 2**20:>6,.0f} MiB a step"
+          f"{memory(space, cost) / 1e6:>6,.0f} MB a step"
           for (name, size), cost in plan.costs.items()),
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
@@ -55,11 +56,22 @@ def schedule(plan: Plan) -> str:
     return f"at most {plan.space.schedule.max_epochs} epochs; {compared}"
 
 
-def form(parameter: dict[str, Any]) -> str:
-    kind = next(iter(parameter))
-    values = ", ".join(map(str, parameter[kind]))
-    step = f" in steps of {parameter['step']:g}" if "step" in parameter else ""
-    return f"{kind} [{values}]{step}"
+def searched(branch: Branch, under: str = "  ") -> Iterator[str]:
+    """Yield a line for each parameter; what applies only under a value of a choice stands below it, after that value."""
+    for name, parameter in branch.parameters.items():
+        yield f"{under + name:<19} {form(parameter)}"
+        for value, inner in parameter.branches.items() if isinstance(parameter, Choice) else ():
+            yield from searched(inner, f"{under}  {shown(value)}: ")
+            yield from (f"{f'{under}  {shown(value)}: {fixed}':<19} {given}" for fixed, given in inner.fixed.items())
+
+
+def form(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
+        return f"choice [{', '.join(map(str, parameter.values))}]"
+    written = parameter.as_dict()
+    [low, high] = next(iter(written.values()))
+    step = f" in steps of {written['step']:g}" if "step" in written else ""
+    return f"{next(iter(written))} [{low}, {high}]{step}"
 
 
 def number(combinations: int | None) -> str:
@@ -88,9 +100,11 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"{counts['PRUNED']} stopped early, {counts['FAILED']} failed",
         f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
-        f"{summary['metric']:<10}{summary['val']:.4f} on the validation rows (picked as the best of all trials, so it flatters)",
-        f"{'':<10}{summary['test']:.4f} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
-        f"{low:.4f} to {high:.4f} ({summary['interval_method']})",
+        *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),
+        f"{summary['metric']:<10}{score_text(summary['val'])} on the validation rows "
+        "(picked as the best of all trials, so it flatters)",
+        f"{'':<10}{score_text(summary['test'])} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
+        f"{score_text(low)} to {score_text(high)} ({summary['interval_method']})",
         f"model     {summary['model']}",
         f"          {summary['registered']} in {summary['tracking']}",
     ]
@@ -106,6 +120,6 @@ def searches(summaries: list[dict[str, Any]], results: Path) -> str:
     lines = [f"{'name':<24}{'state':<13}{'trials':>7}  {'metric':<18}{'val':>7} {'test':>7}"]
     for summary in summaries:
         trials = sum(summary.get("trials", {}).values())
-        scores = f"{summary['val']:>7.4f} {summary['test']:>7.4f}" if summary["state"] == "complete" else ""
+        scores = f"{score_text(summary['val']):>7} {score_text(summary['test']):>7}" if summary["state"] == "complete" else ""
         lines.append(f"{summary['name']:<24}{summary['state']:<13}{trials:>7}  {summary.get('metric', ''):<18}{scores}".rstrip())
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def registered(results: Path) -> list[str]:
 def drive(plan: Plan, folder: Path, fit, clock: Clock | None = None) -> Trials:
     """Run the trials of ``plan`` with ``fit`` for the training loop, without MLflow and without a finish."""
     folder.mkdir(parents=True)
-    trials = Trials(plan.space.objective.metric, plan.space.objective.mode)
+    trials = Trials(plan.space.objective.name, plan.space.objective.mode)
     with Interrupts() as interrupts:
         search_trials(plan, folder, decode(plan, folder), trials, clock or Clock(None), interrupts, fit=fit)
     return trials

@@ -13,12 +13,19 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainables.config import TrialConfig
 from trainables.errors import BadInput
 from trainables.models import MAPS, MODELS, OPTIONS, builder, options_of, own
 
 MEMO = Path(__file__).parent / "models" / "costs.json"
 SIZES = sorted({*range(16, 513, 8), 28, 300})
 CHANNELS = (1, 3)
+COSTS = {
+    "params_m": "millions of parameters",
+    "macs_g": "billions of multiply-accumulates for an image, as thop counts them",
+    "flops_g": "twice macs_g",
+    "memory_mb": "megabytes (10^6) that a training step in fp32 needs, by `Cost.memory`",
+}
 STATES = {"sgd": 0, "adam": 2, "adamw": 2, "rmsprop": 1, "adagrad": 1}  # numbers an optimizer keeps for each parameter
 
 
@@ -69,6 +76,14 @@ def cost(architecture: str, channels: int, outputs: int, size: int, *, maps: boo
     terms = known[str(channels)].get(str(size)) if usual and str(channels) in known else None
     terms = terms or affine(architecture, channels, size, **options)
     return Cost(*(fixed + each * outputs for fixed, each in zip(terms[::2], terms[1::2], strict=True)))
+
+
+def figures(config: TrialConfig, channels: int, outputs: int, maps: bool | None = None) -> dict[str, float]:
+    """Return what the network of ``config`` costs, under the names of `COSTS`."""
+    found = cost(config.architecture, channels, outputs, config.image_size, maps=maps, **config.options())
+    macs = found.thop_macs / 1e9
+    memory = found.memory(config.batch_size, config.optimizer, config.momentum) / 1e6
+    return {"params_m": found.params / 1e6, "macs_g": macs, "flops_g": 2 * macs, "memory_mb": memory}
 
 
 def check_size(architecture: str, size: int) -> None:

@@ -25,3 +25,7 @@ class BadInput(ValueError):
 
 class NotFinite(ArithmeticError):
     """The training loss became NaN or infinite, so that no later epoch can mean anything."""
+
+
+class Undefined(ArithmeticError):
+    """The objective's formula has no value for what a trial came to."""

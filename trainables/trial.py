@@ -17,9 +17,11 @@ import ray
 from ray import tune
 
 from trainables.config import TrialConfig
+from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import NotFinite
+from trainables.errors import NotFinite, Undefined
 from trainables.files import error_file, weights_file
+from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _data: dict[str, TrialData] = {}  # what this process already fetched; actors ar
 
 
 def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metric: str, folder: str,
-          saves: Collection[int]) -> None:
+          saves: Collection[int], formula: str | None = None) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
     Epochs shorter than `REPORT_SECONDS` go together, since a report costs the driver some milliseconds; one that
@@ -46,16 +48,22 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         metric: key of the objective in an epoch's row.
         folder: the search's folder; weights and tracebacks are written below it.
         saves: the rungs: epochs after which trials are compared and the weights are kept, beside the last one.
+        formula: text of the `Formula` whose value is the objective, where it is no metric.
     """
     number, failure, rows, reported = config["number"], None, [], time.monotonic()
     try:
         trial = TrialConfig(**config["trial"])
-        for epoch in fit(trial, fetch(arrays[trial.image_size])):
-            rows.append(row := epoch.row())
-            last, decides = epoch.epoch >= trial.epochs, epoch.epoch in saves or not is_score(row.get(metric))
+        data = fetch(arrays[trial.image_size])
+        costs = figures(trial, data.channels, len(data.classes)) if formula else {}
+        for epoch in fit(trial, data):
+            row, last = epoch.row(), epoch.epoch >= trial.epochs
+            if formula:
+                row[metric] = Formula(formula)({**costs, **row})
+            rows.append(row)
+            decides = last or epoch.epoch in saves or not is_score(row.get(metric))
             if epoch.model is not None and (last or epoch.epoch in saves):
                 save(weights_file(folder, number), epoch.model)
-            if last or decides or time.monotonic() - reported >= REPORT_SECONDS:
+            if decides or time.monotonic() - reported >= REPORT_SECONDS:
                 tune.report({"epoch": epoch.epoch, metric: row.get(metric), "rows": rows, "done": last})
                 rows, reported = [], time.monotonic()
     except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
@@ -101,6 +109,8 @@ def kind(problem: Exception) -> str:
     """Name a failure; the names are those of `search.endings.Kind`."""
     if isinstance(problem, NotFinite):
         return "not finite"
+    if isinstance(problem, Undefined):
+        return "undefined objective"
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, MemoryError) or "OutOfMemoryError" in text or "can't allocate memory" in text:
         return "out of memory"
