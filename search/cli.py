@@ -145,7 +145,7 @@ def list_command(given: argparse.Namespace) -> None:
 def predict_command(given: argparse.Namespace) -> None:
     from search.predict import predict
 
-    predict(given.results, given.images, given.output, as_json=given.json)
+    predict(given.results, given.images, given.output, json_wanted=given.json)
 
 
 def ui_command(given: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,13 +24,16 @@ from search.tracking import Tracker
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
 from trainables.cost import figures
-from trainables.data import Images
 from trainables.errors import Undefined
 from trainables.files import weights_file
 from trainables.formula import Formula
 
+if TYPE_CHECKING:
+    from trainables.tasks.task import Task
+
 RESAMPLES = 1000
 Z95 = 1.959963984540054  # quantile of the standard normal distribution at 97.5 %
+Measure = Callable[[Mapping[str, float]], float]
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,18 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
     Raises:
         NoUsableTrial: no trial has a score and weights.
     """
+    from trainables.export import measure_rows, predict, read_model, task_of
+
     best = choose(trials, folder)
     write_best(plan, folder, best)
     sealed = sealed_images(plan, best.config.image_size, cache)
-    found = predictions(folder / "model", sealed)
-    test, interval, method = sealed_score(found, sealed.labels, trials.metric, measure_of(plan, best.config))
+    model, card = read_model(folder / "model")
+    task = task_of(card)
+    rows = measure_rows(model, task, sealed)
+    test, interval, method = sealed_score(task, rows, trials.metric, measure_of(plan, best.config))
     tracker.flush()
-    registered = tracker.register(folder / "model", sealed.pixels[:2].astype(np.float32) / 255, found[:2])
+    example = sealed.pixels[:2]
+    registered = tracker.register(folder / "model", example.astype(np.float32) / 255, predict(model, task, example))
     outcome = Outcome(
         name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
         params={name: best.params.get(name) for name in plan.space.searched},
@@ -122,48 +130,55 @@ def write_best(plan: Plan, folder: Path, best: Trial) -> None:
 
     config = best.config
     card = Card(architecture=config.architecture, channels=plan.channels, size=config.image_size,
-                classes=plan.catalog.classes, dropout=config.dropout, config=dataclasses.asdict(config))
+                target=plan.catalog.target, dropout=config.dropout, config=dataclasses.asdict(config))
     write_model(folder / "model", weights_file(folder, best.number), card)
 
 
-def predictions(model: Path, images: Images) -> np.ndarray:
-    """Return what the written model, read back from its files, makes of ``images``: float32 (n, classes)."""
-    from trainables.export import probabilities, read_model
-
-    return probabilities(read_model(model)[0], images.pixels)
-
-
-def measure_of(plan: Plan, config: TrialConfig) -> Callable[[Mapping[str, float]], float]:
-    """Return what makes the objective of a task's metrics, for the network of ``config``."""
-    objective = plan.space.objective
-    if objective.formula is None:
-        return itemgetter(objective.metric)
-    formula, costs = Formula(objective.formula), figures(config, plan.channels, len(plan.catalog.classes))
-    return lambda scores: formula({**costs, **scores})
-
-
-def sealed_score(probabilities: np.ndarray, labels: np.ndarray, metric: str, measure: Callable[[Mapping[str, float]], float]
-                 ) -> tuple[float, tuple[float, float], str]:
-    """Score the predictions for the sealed rows, with a 95 % interval and the name of its method.
+def sealed_score(task: Task, rows: np.ndarray, metric: str, measure: Measure) -> tuple[float, tuple[float, float], str]:
+    """Score the sealed rows, with a 95 % interval and the name of its method.
 
     Args:
+        rows: what each adds to the sums that ``task.scores`` takes (n, sums).
         metric: name of the objective; an accuracy has an interval without resampling.
         measure: makes the objective of all metrics.
 
     Raises:
         NoUsableTrial: the objective has no value on the sealed rows.
     """
-    from trainables.tasks.classification import scores
-
     try:
-        value = measure(scores(probabilities, labels))
+        value = measure(task.scores(rows.sum(0).tolist()))
     except Undefined as problem:
         raise NoUsableTrial(f"on the sealed rows {problem}; mend objective.formula") from None
     if metric == "accuracy":
-        return value, wilson(round(value * len(labels)), len(labels)), "Wilson"
-    values = bootstrap(probabilities, labels, measure)
+        return value, wilson(round(value * len(rows)), len(rows)), "Wilson"
+    values = bootstrap(task, rows, measure)
     low, high = np.percentile(values, (2.5, 97.5))
     return value, (float(low), float(high)), f"bootstrap, {len(values)} resamples"
+
+
+def measure_of(plan: Plan, config: TrialConfig) -> Measure:
+    """Return what makes the objective of a task's metrics, for the network of ``config``."""
+    objective, target = plan.space.objective, plan.catalog.target
+    if objective.formula is None:
+        return itemgetter(objective.metric)
+    formula, costs = Formula(objective.formula), figures(config, plan.channels, target.outputs, target.maps)
+    return lambda scores: formula({**costs, **scores})
+
+
+def bootstrap(task: Task, rows: np.ndarray, measure: Measure) -> list[float]:
+    """Return the objective over resamples of the rows (Efron, 1979), but for those on which it has no value."""
+    values = []
+    for sums in resampled(rows):
+        with suppress(Undefined):
+            values.append(measure(task.scores(sums)))
+    return values
+
+
+def resampled(rows: np.ndarray) -> list[list[float]]:
+    """Return the sums over resamples of the rows with replacement."""
+    draws = np.random.default_rng(0).integers(0, len(rows), (RESAMPLES, len(rows)))
+    times = np.stack([np.bincount(draw, minlength=len(rows)) for draw in draws])
+    return (times @ rows).tolist()
 
 
 def wilson(right: int, rows: int) -> tuple[float, float]:
@@ -175,17 +190,6 @@ def wilson(right: int, rows: int) -> tuple[float, float]:
     centre = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = Z95 * math.sqrt(share * (1 - share) / rows + squared / (4 * rows**2)) / (1 + squared / rows)
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def bootstrap(probabilities: np.ndarray, labels: np.ndarray, measure: Callable[[Mapping[str, float]], float]) -> list[float]:
-    """Return the objective over resamples of the rows (Efron, 1979), but for those on which it has no value."""
-    from trainables.tasks.classification import scores
-
-    values = []
-    for rows in np.random.default_rng(0).integers(0, len(labels), (RESAMPLES, len(labels))):
-        with suppress(Undefined):
-            values.append(measure(scores(probabilities[rows], labels[rows])))
-    return values
 
 
 def failures(trials: Trials) -> dict[str, int]:

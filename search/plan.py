@@ -57,7 +57,7 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
         _check_batches(space, len(parts.pool))
         _check_starts(space)
         costs = {
-            (label, size): cost(name, catalog.channels, len(catalog.classes), size, maps=False, **options)
+            (label, size): cost(name, catalog.channels, catalog.target.outputs, size, maps=catalog.target.maps, **options)
             for label, name, size, options in networks(space)
         }
     except BadInput as problem:
@@ -172,23 +172,22 @@ def fetch_weights(plan: Plan) -> None:
     for (name, weights), (_, architecture, size, options) in itertools.product(starts, networks(plan.space)):
         if name == architecture:
             config = TrialConfig(architecture=name, pretrained=True, weights=weights, image_size=size, **options)
-            starting_weights(config, plan.channels, len(plan.catalog.classes))
+            starting_weights(config, plan.channels, plan.catalog.target.outputs)
 
 
 def sealed_images(plan: Plan, size: int, cache: Path) -> Images:
     """Decode the sealed rows at ``size`` pixels. Only the finish calls this."""
     rows = plan.split.test
-    return Images(load_rows(plan.catalog, rows, size, plan.catalog.channels, cache), plan.catalog.labels[rows])
+    return Images(load_rows(plan.catalog, rows, size, plan.channels, cache), plan.catalog.targets.array(rows, size))
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:
     """Return what `check --json` prints."""
     catalog, parts, space = plan.catalog, plan.split, plan.space
-    counts = {name: int((catalog.labels == index).sum()) for index, name in enumerate(catalog.classes)}
     return {
         "space": space.as_dict(),
         "data": {
-            "rows": len(catalog.labels), "classes": counts, "channels": plan.channels,
+            "rows": len(catalog), "classes": catalog.targets.tally(), "channels": plan.channels,
             "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
             "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
             "attributes": {name: dict(Counter(values)) for name, values in catalog.attributes.items()},

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,13 @@ from trainables.data.decode import SUFFIXES
 from trainables.data.sources.aidea import unlabelled
 from trainables.errors import BadInput
 
+if TYPE_CHECKING:
+    from trainables.export import Card
+    from trainables.tasks.task import Answer
 
-def predict(results: Path, words: Sequence[str], output: str | None, *, as_json: bool = False) -> None:
-    """Classify the images that ``words`` name, with the search named by the first word or else the latest.
+
+def predict(results: Path, words: Sequence[str], output: str | None, *, json_wanted: bool = False) -> None:
+    """Apply the model of the search named by the first word, or else of the latest, to the images that ``words`` name.
 
     A folder stands for the images in it. A folder in AIdea's layout stands for the rows of its test.csv, which is
     written filled in (to ``output``, or the search's own folder). Else a line an image is printed, or a CSV is written.
@@ -32,12 +36,13 @@ def predict(results: Path, words: Sequence[str], output: str | None, *, as_json:
     folder, words = named(results, words)
     try:
         if len(words) == 1 and (Path(words[0]) / "test.csv").is_file():
-            return fill_in(folder, Path(words[0]), Path(output) if output else folder / "test.csv", as_json)
-        rows = classify(folder, image_files(words))
+            return fill_in(folder, Path(words[0]), Path(output) if output else folder / "test.csv", json_wanted)
+        paths = image_files(words)
+        found = answers(folder, paths)
     except BadInput as problem:
         raise SpaceError.of(problem, lambda key: ", ".join(words)) from None
-    text = json.dumps(rows, indent=2) + "\n" if as_json else as_csv(rows) if output else as_lines(rows)
-    write(text, output)
+    text = as_json if json_wanted else as_csv if output else as_lines
+    write(text(paths, found), output)
 
 
 def named(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
@@ -66,45 +71,56 @@ def image_files(words: Sequence[str]) -> list[Path]:
     return found
 
 
-def classify(folder: Path, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return for each image its path, most probable class, that probability and all probabilities by class."""
-    classes, found = probabilities(folder, paths)
-    return [
-        {"image": str(path), "class": classes[row.argmax()], "probability": round(float(row.max()), 6),
-         "probabilities": {name: round(float(value), 6) for name, value in zip(classes, row, strict=True)}}
-        for path, row in zip(paths, found, strict=True)
-    ]
+def answers(folder: Path, paths: Sequence[Path]) -> list[Answer]:
+    """Return what the search's model says of each image."""
+    from trainables.export import task_of
+
+    card, found, sizes = predictions(folder, paths)
+    task = task_of(card)
+    return [task.answer(prediction, size) for prediction, size in zip(found, sizes, strict=True)]
 
 
-def probabilities(folder: Path, paths: Sequence[Path]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the model's classes and the probabilities (images, classes)."""
-    from trainables.export import probabilities as infer
-    from trainables.export import read_model
+def predictions(folder: Path, paths: Sequence[Path]) -> tuple[Card, np.ndarray, list[tuple[int, int]]]:
+    """Return the model's card, its predictions (images, ...), and the width and height of each image in pixels."""
+    from trainables.export import predict as infer
+    from trainables.export import read_model, task_of
 
     model, card = read_model(folder / "model")
-    pixels = np.stack([load_image(path, card.size, card.channels) for path in paths])
-    return card.classes, infer(model, pixels)
+    pixels, sizes = zip(*(load_image(path, card.size, card.channels) for path in paths), strict=True)
+    return card, infer(model, task_of(card), np.stack(pixels)), list(sizes)
 
 
-def fill_in(folder: Path, root: Path, output: Path, as_json: bool) -> None:
+def fill_in(folder: Path, root: Path, output: Path, json_wanted: bool) -> None:
     """Write AIdea's test.csv with its labels filled in, and say where."""
     rows = unlabelled(root)
-    _, found = probabilities(folder, rows.paths)
+    _, found, _ = predictions(folder, rows.paths)
     write_file(output, rows.filled_in(found.argmax(1)))
-    print(json.dumps({"output": str(output), "rows": len(found)}) if as_json else f"{output}: {len(found)} labels filled in")
+    print(json.dumps({"output": str(output), "rows": len(found)}) if json_wanted else f"{output}: {len(found)} labels filled in")
 
 
-def as_lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(f"{row['image']}: {row['class']} {row['probability']:.4f}\n" for row in rows)
+def as_lines(paths: Sequence[Path], found: Sequence[Answer]) -> str:
+    return "".join(f"{path}: {answer.text}\n" for path, answer in zip(paths, found, strict=True))
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
+def as_json(paths: Sequence[Path], found: Sequence[Answer]) -> str:
+    rows = [{"image": str(path), **answer.fields} for path, answer in zip(paths, found, strict=True)]
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def as_csv(paths: Sequence[Path], found: Sequence[Answer]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    classes = list(rows[0]["probabilities"])
-    writer.writerow(["image", "class", "probability", *classes])
-    writer.writerows([row["image"], row["class"], row["probability"], *row["probabilities"].values()] for row in rows)
+    writer.writerow(["image", *columns(found[0].fields)])
+    writer.writerows([path, *columns(answer.fields).values()] for path, answer in zip(paths, found, strict=True))
     return text.getvalue()
+
+
+def columns(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with those inside a dictionary beside the others."""
+    flat = {}
+    for name, value in fields.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def write(text: str, output: str | None) -> None:

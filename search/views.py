@@ -16,7 +16,7 @@ def plan(plan: Plan) -> str:
     """Return what `check` prints."""
     space, catalog, parts = plan.space, plan.catalog, plan.split
     width, height, wide, high = catalog.sizes
-    counts = ", ".join(f"{name} {count}" for name, count in zip(catalog.classes, catalog.counts(), strict=True))
+    counts = ", ".join(f"{name} {count}" for name, count in catalog.targets.tally().items())
     found = f"{width}x{height}" if (width, height) == (wide, high) else f"{width}x{height} to {wide}x{high}"
     lines = [
         f"{space.path}: valid",

@@ -36,7 +36,7 @@ def test_rows_come_in_the_order_asked_for_and_in_every_size(catalog):
 def test_one_image_is_prepared_as_the_rows_were(catalog):
     for row in (0, 20):
         expected = load_rows(catalog, [row], 9, catalog.channels)[0]
-        assert np.array_equal(load_image(catalog.pixels.paths[row], 9, catalog.channels), expected)
+        assert np.array_equal(load_image(catalog.pixels.paths[row], 9, catalog.channels)[0], expected)
 
 
 def test_many_threads_and_one_give_the_same_pixels(tmp_path):
@@ -45,7 +45,7 @@ def test_many_threads_and_one_give_the_same_pixels(tmp_path):
         Image.open(file).resize((100, 100), Image.Resampling.NEAREST).save(file)
     large = scan(DataConfig(source="folder", root=str(root)))
     pixels = load_rows(large, range(100), 12, 1)
-    alone = np.stack([load_image(path, 12, 1) for path in large.pixels.paths])
+    alone = np.stack([load_image(path, 12, 1)[0] for path in large.pixels.paths])
     assert np.array_equal(pixels, alone)
 
 
@@ -66,7 +66,7 @@ def test_a_trial_is_given_pool_and_validation_and_nothing_of_the_sealed_rows(cat
     data = trial_data(catalog, result, [12, 6])
     assert set(data) == {12, 6}
     assert np.array_equal(data[12].pool.pixels, load_rows(catalog, result.pool, 12, 3))
-    assert np.array_equal(data[12].val.labels, catalog.labels[result.val])
+    assert np.array_equal(data[12].val.targets, catalog.labels[result.val])
     assert len(data[12].pool) + len(data[12].val) == len(catalog) - len(result.test)
     seen = {image.tobytes() for part in (data[12].pool, data[12].val) for image in part.pixels}
     sealed = {image.tobytes() for image in load_rows(catalog, result.test, 12, 3)}

@@ -60,9 +60,10 @@ def test_every_source_keeps_the_contract(tmp_path, make, rows, classes, channels
     config = make(tmp_path / "data")
     catalog = scan(config)
     assert len(catalog) == len(catalog.labels) == len(catalog.names) == len(catalog.hashes) == rows
-    assert catalog.classes == (classes or catalog.classes) and len(set(catalog.classes)) == len(catalog.classes)
+    names = catalog.target.names
+    assert names == (classes or names) and len(set(names)) == len(names)
     assert catalog.channels == channels
-    assert catalog.labels.dtype == np.int64 and set(catalog.labels) == set(range(len(catalog.classes)))
+    assert catalog.labels.dtype == np.int64 and set(catalog.labels) == set(range(len(names)))
     assert len(set(catalog.names)) == rows
     assert scan(config).fingerprint == catalog.fingerprint
     few = np.arange(0, rows, max(1, rows // 6))
@@ -103,7 +104,7 @@ def test_images_in_folders_below_a_class_count_and_other_files_do_not(tmp_path):
 
 def test_whole_number_classes_are_ordered_by_value(tmp_path):
     write_classes(tmp_path, **{"10": 3, "9": 3, "1": 3})
-    assert scan(DataConfig(source="folder", root=str(tmp_path))).classes == ("1", "9", "10")
+    assert scan(DataConfig(source="folder", root=str(tmp_path))).target.names == ("1", "9", "10")
 
 
 def test_one_coloured_image_makes_the_data_colour_unless_told_otherwise(tmp_path):

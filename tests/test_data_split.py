@@ -12,6 +12,7 @@ from tests.data_files import noise
 from trainables.data import Catalog, Split, split
 from trainables.data.catalog import content_hash
 from trainables.data.sources.in_memory import ArrayPixels
+from trainables.data.targets import Labels
 from trainables.errors import BadInput
 
 
@@ -20,8 +21,7 @@ def catalog(labels, contents=None, groups=None, sealed=None) -> Catalog:
     labels = np.asarray(labels, np.int64)
     contents = range(len(labels)) if contents is None else contents
     return Catalog(
-        classes=tuple(f"class{label}" for label in range(labels.max() + 1)),
-        labels=labels,
+        targets=Labels(tuple(f"class{label}" for label in range(labels.max() + 1)), labels),
         names=tuple(f"{row}.png" for row in range(len(labels))),
         hashes=tuple(content_hash(str(int(content)).encode()) for content in contents),
         channels=1,
@@ -36,7 +36,7 @@ def shuffled(original: Catalog, order: np.ndarray) -> Catalog:
     """Return the same rows in another order under other names."""
     return dataclasses.replace(
         original,
-        labels=original.labels[order],
+        targets=Labels(original.target.names, original.labels[order]),
         names=tuple(f"renamed/{row * 7 % 13}-{row}" for row in range(len(order))),
         hashes=tuple(original.hashes[row] for row in order),
         groups=None if original.groups is None else tuple(original.groups[row] for row in order),

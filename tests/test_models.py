@@ -22,6 +22,7 @@ from trainables.models.count import network_of
 from trainables.models.normalize import network
 from trainables.models.stem import pool_before_relu, with_channels, with_dropout
 from trainables.step import Steps, tensors
+from trainables.tasks import Target
 from trainables.tasks.classification import Classification
 
 HEAVY = {"vgg16", "vgg19", "vit_b_16"}  # hundreds of megabytes: on the meta device alone
@@ -39,7 +40,7 @@ def make_data(size: int, rows: int = 12) -> TrialData:
     """Return grey noise in two classes: enough to train on, with nothing to learn."""
     pixels = np.random.default_rng(0).integers(0, 256, (rows, 1, size, size), dtype=np.uint8)
     images = Images(pixels, np.arange(rows) % 2)
-    return TrialData(images, images, ("even", "odd"), size, 1, key=f"noise-{size}-{rows}")
+    return TrialData(images, images, Target("classification", ("even", "odd")), size, 1, key=f"noise-{size}-{rows}")
 
 
 def make_config(**settings) -> TrialConfig:
@@ -94,7 +95,7 @@ def test_begun_again_in_place_is_as_built_anew(name):
     """A trial that takes over the network of another starts as one that built its own."""
     size = max(24, memo()[name]["smallest"])
     data, device, steps = make_data(size), torch.device("cpu"), Steps()
-    images, task = on_device(data, device).pool, Classification(data.classes)
+    images, task = on_device(data, device).pool, Classification(data.target.names)
     first, second = (make_config(architecture=name, image_size=size, dropout=rate, seed=int(10 * rate)) for rate in (0.3, 0.5))
     with steps.lent(first, images, task, new_model(first, data, 4, device)) as step:
         train_epoch(step, 4, rate=0.1)

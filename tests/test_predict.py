@@ -20,6 +20,7 @@ from trainables.data.aoi import CLASSES
 from trainables.errors import BadInput
 from trainables.export import CARD, WEIGHTS, Card, read_model, write_model
 from trainables.fit import fit
+from trainables.tasks import Target
 from trainables.trial import save
 
 
@@ -32,7 +33,7 @@ def make_model(folder: Path, images: Path, classes: tuple[str, ...]) -> Path:
     assert last.scores["accuracy"] == 1
     folder.mkdir(parents=True)
     save(folder / "last.safetensors", last.model)
-    card = Card("simple_cnn", 1, 16, classes, 0.0, dataclasses.asdict(config))
+    card = Card("simple_cnn", 1, 16, Target("classification", classes), 0.0, dataclasses.asdict(config))
     write_model(folder / "model", folder / "last.safetensors", card)
     write_summary(folder, {"name": folder.name, "state": "complete"})
     return folder

@@ -22,6 +22,7 @@ from trainables.fit import fit, new_model
 from trainables.models import MODELS, build, published
 from trainables.models.count import network_of
 from trainables.models.pretrained import fitted, modern, read_weights, resized_positions, starting_weights
+from trainables.tasks import Target
 from trainables.trial import save
 
 torchvision = pytest.importorskip("torchvision")
@@ -88,7 +89,8 @@ def test_a_grown_file_of_ones_own(tmp_path):
     first = make_config(architecture="conv3_fc2", image_size=16, seed=5)
     trained = new_model(first, make_data(16), 12, CPU)
     save(tmp_path / "last.safetensors", trained)
-    write_model(tmp_path / "model", tmp_path / "last.safetensors", Card("conv3_fc2", 1, 16, ("a", "b"), 0.0, {}))
+    card = Card("conv3_fc2", 1, 16, Target("classification", ("a", "b")), 0.0, {})
+    write_model(tmp_path / "model", tmp_path / "last.safetensors", card)
     config = make_config(architecture="conv3_fc2", image_size=16, pretrained=True,
                          weights=str(tmp_path / "model" / "model.safetensors"))
     same, other = starting_weights(config, 1, 2), starting_weights(config, 1, 3)

@@ -64,7 +64,7 @@ def test_pixels_beyond_the_limit_are_decoded_once_to_files(data_root, tmp_path):
     assert isinstance(mapped.pool.pixels, np.memmap) and not isinstance(plain.pool.pixels, np.memmap)
     for part in ("pool", "val"):
         ours, theirs = getattr(mapped, part), getattr(plain, part)
-        assert np.array_equal(ours.pixels, theirs.pixels) and np.array_equal(ours.labels, theirs.labels)
+        assert np.array_equal(ours.pixels, theirs.pixels) and np.array_equal(ours.targets, theirs.targets)
     written = sorted((tmp_path / "cache").iterdir())
     assert [path.name for path in written] == [f"{plain.key}-pool.npy", f"{plain.key}-val.npy"]
     times = [path.stat().st_mtime_ns for path in written]

@@ -32,7 +32,7 @@ from search.stores import default_store
 from search.trials import Trials
 from tests import fits
 from tests.conftest import write_images, write_space
-from trainables.export import probabilities, read_model
+from trainables.export import predict, read_model, task_of
 
 ROOT = Path(__file__).parent.parent
 HANDLER = signal.getsignal(signal.SIGINT)
@@ -120,8 +120,9 @@ class TestOneSearch:
             served = mlflow.pyfunc.load_model(outcome.registered)
         assert served.metadata.signature is not None and served.metadata.saved_input_example_info is not None
         model, card = read_model(Path(outcome.model))
-        assert card.classes == ("left", "lower")
-        np.testing.assert_allclose(served.predict(images.astype(np.float32) / 255), probabilities(model, images), atol=1e-6)
+        assert card.target.names == ("left", "lower")
+        expected = predict(model, task_of(card), images)
+        np.testing.assert_allclose(served.predict(images.astype(np.float32) / 255), expected, atol=1e-6)
 
     def test_the_process_is_left_as_it_was(self, searched):
         assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & set(os.environ)

@@ -130,7 +130,7 @@ def test_streamed_images_come_once_an_epoch(rows, size):
     torch.manual_seed(0)
     order = torch.randperm(rows)
     assert torch.equal(torch.cat([pixels for pixels, _ in found]), torch.tensor(data.pool.pixels)[order])
-    assert torch.equal(torch.cat([labels for _, labels in found]), torch.tensor(data.pool.labels)[order])
+    assert torch.equal(torch.cat([labels for _, labels in found]), torch.tensor(data.pool.targets)[order])
 
 
 def test_release_gives_back_networks_and_images():

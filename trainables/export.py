@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 import trainables
+from trainables.config import TrialConfig
+from trainables.data.arrays import Images
 from trainables.errors import BadInput
 from trainables.models import MODELS, OPTIONS, own
 from trainables.models.normalize import network
+from trainables.tasks import Target, read_target
+from trainables.tasks.task import Task, make_task
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
-FORMAT = 1
+FORMAT = 2
+BATCH_PIXELS = 2**20  # images that go through a network at once: 256 of 64 × 64
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that rebuilds a network and feeds it: what it is, its classes and how an image is prepared.
+    """Everything that rebuilds a network and feeds it: what it is, what it finds and how an image is prepared.
 
     An image is decoded, made grey (1 channel) or RGB (3), resized to ``size`` × ``size`` bilinearly with antialiasing
     and scaled to 0..1; the network normalises it itself. ``architecture`` may be ``module:function`` of the user's own
@@ -35,10 +41,9 @@ class Card:
     architecture: str
     channels: int
     size: int
-    classes: tuple[str, ...]
+    target: Target
     dropout: float
     config: dict[str, Any]
-    task: str = "classification"
     sha256: str = ""
     format: int = FORMAT
 
@@ -65,7 +70,7 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
         raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
     model = network(
-        card.architecture, channels=card.channels, outputs=len(card.classes), size=card.size, dropout=card.dropout,
+        card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
         **{name: card.config[name] for name in OPTIONS if name in card.config},
     )
     model.load_state_dict(load_file(path))
@@ -76,7 +81,7 @@ def read_card(path: Path) -> Card:
     try:
         card = json.loads(path.read_text())
         known = {field.name for field in dataclasses.fields(Card)}
-        return Card(**{**{key: card[key] for key in known}, "classes": tuple(card["classes"])})
+        return Card(**{**{key: card[key] for key in known}, "target": read_target(card["target"])})
     except FileNotFoundError:
         raise BadInput("there is no model; run a search first", file=str(path)) from None
     except (KeyError, TypeError, ValueError):
@@ -89,23 +94,47 @@ def code(folder: Path) -> list[str]:
     return [str(Path(trainables.__file__).parent), *([] if architecture in MODELS else [str(own.source(architecture))])]
 
 
+def task_of(card: Card) -> Task:
+    """Return the task that reads the outputs of the network of ``card``."""
+    return make_task(card.target, TrialConfig(**card.config))
+
+
 @torch.inference_mode()
-def probabilities(model: nn.Module, pixels: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Return the class probabilities (n, classes) float32 of uint8 images (n, channels, size, size)."""
-    batches = (torch.from_numpy(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size))
-    found = [model(batch.float() / 255).softmax(1) for batch in batches]
-    return torch.cat(found).numpy() if found else np.empty((0, 0), np.float32)
+def predict(model: nn.Module, task: Task, pixels: np.ndarray) -> np.ndarray:
+    """Return what `Task.predict` makes of uint8 images (n, channels, size, size)."""
+    found = [task.predict(model(batch.float() / 255)) for batch in in_parts(pixels)]
+    return torch.cat(found).numpy()
+
+
+@torch.inference_mode()
+def measure_rows(model: nn.Module, task: Task, images: Images) -> np.ndarray:
+    """Return what each image adds to the sums that the task's scores are made from, float64 (n, sums)."""
+    rows = []
+    for pixels, targets in zip(in_parts(images.pixels), in_parts(images.targets, images.pixels), strict=True):
+        outputs = model(pixels.float() / 255)
+        rows += [task.measure(*row) for row in zip(outputs.split(1), targets.split(1), strict=True)]
+    return torch.stack(rows).numpy()
+
+
+def in_parts(array: np.ndarray, pixels: np.ndarray | None = None) -> Sequence[Tensor]:
+    """Split an array (n, ...) into as many rows at a time as go through a network together, by their ``pixels``."""
+    size = (array if pixels is None else pixels).shape[-1]
+    return torch.from_numpy(array).split(max(1, BATCH_PIXELS // size**2))
 
 
 class Served:
-    """What MLflow calls: float32 images (n, channels, size, size) in 0..1 to class probabilities (n, classes)."""
+    """What MLflow calls: float32 images (n, channels, size, size) in 0..1 to what the task's `predict` returns.
+
+    In classification that are class probabilities (n, classes).
+    """
 
     def __init__(self, folder: Path):
         self.model, self.card = read_model(folder)
+        self.task = task_of(self.card)
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
-        return self.model(torch.as_tensor(np.asarray(images, np.float32))).softmax(1).numpy()
+        return self.task.predict(self.model(torch.as_tensor(np.asarray(images, np.float32)))).numpy()
 
 
 def _load_pyfunc(path: str) -> Served:

@@ -29,7 +29,7 @@ from trainables.models.dropout import with_tensor_dropout
 from trainables.models.normalize import network
 from trainables.optim import make_schedule
 from trainables.step import Step, Steps, to_float
-from trainables.tasks.classification import Classification
+from trainables.tasks.task import make_task
 
 EVALUATION_PIXELS = 2**20  # a batch of evaluation: 256 images of 64 × 64
 
@@ -73,7 +73,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
     rows = training_rows(config, data)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     images = on_device(data, device)
-    task = Classification(data.classes, config.label_smoothing)
+    task = make_task(data.target, config, images.pool.targets)
     with isolated(config.seed, 0, device):
         model = new_model(config, data, rows, device)
     rate, next_rate = config.learning_rate, make_schedule(config)
@@ -94,7 +94,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
 
 def training_rows(config: TrialConfig, data: TrialData) -> int:
     """Return how many rows of the pool ``config.split_ratio`` stands for, where ``config`` can train on them."""
-    cost(config.architecture, data.channels, len(data.classes), data.size, maps=False, **config.options())
+    cost(config.architecture, data.channels, data.target.outputs, data.size, maps=data.target.maps, **config.options())
     if config.image_size != data.size:
         raise BadInput(f"the images are {data.size} pixels wide, not {config.image_size}", key="space.image_size")
     rows = max(1, round(config.split_ratio * len(data.pool)))
@@ -116,7 +116,7 @@ def new_model(config: TrialConfig, data: TrialData, rows: int, device: torch.dev
     model = network(
         config.architecture,
         channels=data.channels,
-        outputs=len(data.classes),
+        outputs=data.target.outputs,
         size=data.size,
         dropout=config.dropout,
         mean=mean,
@@ -126,7 +126,7 @@ def new_model(config: TrialConfig, data: TrialData, rows: int, device: torch.dev
     if config.pretrained:
         from trainables.models.pretrained import load_pretrained  # with what it takes to count networks, slow to import
 
-        load_pretrained(model.network, config, data.channels, len(data.classes))
+        load_pretrained(model.network, config, data.channels, data.target.outputs)
     return with_tensor_dropout(model)
 
 
@@ -157,10 +157,10 @@ def evaluate(step: Step, images: DeviceImages | HostImages) -> Tensor:
     step.model.eval()
     size = max(1, EVALUATION_PIXELS // images.pixels[0, 0].numel())
     sums = []
-    for pixels, labels in images.in_order(size):
+    for pixels, targets in images.in_order(size):
         with step.arithmetic:
             outputs = step.model(to_float(pixels))
-        sums.append(step.task.measure(outputs, labels))
+        sums.append(step.task.measure(outputs, targets))
     return torch.stack(sums).sum(0)
 
 

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from trainables.augment import augment
 from trainables.config import TrialConfig
 from trainables.data.cache import DeviceImages
 from trainables.data.stream import HostImages
 from trainables.graph import captured
 from trainables.optim import clear_state, decay_weights, make_optimizer
 from trainables.precision import autocast
-from trainables.tasks.classification import Classification
+from trainables.tasks.task import Task
 
 KEPT = 8  # steps kept for later trials, each with the memory of its network
 
@@ -47,7 +46,7 @@ class Step:
         model: a network to copy.
     """
 
-    def __init__(self, config: TrialConfig, images: DeviceImages | HostImages, task: Classification, model: nn.Module):
+    def __init__(self, config: TrialConfig, images: DeviceImages | HostImages, task: Task, model: nn.Module):
         self.config, self.images, self.task = shape(config), images, task
         device = images.device
         self.device, self._before, self._peak = device, start_measuring(device), None
@@ -83,17 +82,17 @@ class Step:
         self.run(*batch)
 
     def train(self, *batch: Tensor) -> None:
-        pixels, labels = self.images.look_up(*batch)
-        pixels = augment(to_float(pixels), self.config, self.model.normalize.mean)
+        pixels, targets = self.images.look_up(*batch)
+        pixels, targets = self.task.augment(to_float(pixels), targets, self.config, self.model.normalize.mean)
         with self.arithmetic:
             outputs = self.model(pixels)
-        loss = self.task.loss(outputs, labels)
+        loss = self.task.loss(outputs, targets)
         self.optimizer.zero_grad()
         loss.backward()
         if self.config.weight_decay:
             decay_weights(self.optimizer, self.decay, decoupled=self.config.optimizer == "adamw")
         self.optimizer.step()
-        self.total += loss.detach() * len(labels)
+        self.total += loss.detach() * len(targets)
 
 
 def start_measuring(device: torch.device) -> int | None:
@@ -119,7 +118,7 @@ class Steps:
         self._kept: dict[tuple, Step] = {}
 
     @contextmanager
-    def lent(self, config: TrialConfig, images: DeviceImages | HostImages, task: Classification, model: nn.Module
+    def lent(self, config: TrialConfig, images: DeviceImages | HostImages, task: Task, model: nn.Module
              ) -> Iterator[Step]:
         """Yield the step for ``config`` on ``images``, begun with the weights of ``model``.
 

@@ -54,7 +54,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
     try:
         trial = TrialConfig(**config["trial"])
         data = fetch(arrays[trial.image_size])
-        costs = figures(trial, data.channels, len(data.classes)) if formula else {}
+        costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formula else {}
         for epoch in fit(trial, data):
             row, last = epoch.row(), epoch.epoch >= trial.epochs
             if formula:

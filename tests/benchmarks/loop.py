@@ -71,7 +71,7 @@ def by_the_book(job: Job, root: Path, catalog: Catalog, rows: Split, data: Trial
         textbook.ImageFiles([str(root / catalog.names[row]) for row in part], catalog.labels[part].tolist(), transform, mode)
         for part, transform in zip((rows.pool, rows.val), transforms, strict=True)
     )
-    model = textbook.network(job.architecture, job.channels, len(catalog.classes), SIZE).to(device)
+    model = textbook.network(job.architecture, job.channels, len(catalog.target.names), SIZE).to(device)
     optimizer = torch.optim.Adam(model.parameters(), job.learning_rate)
     yield from textbook.fit(model, textbook.loader(train, job.batch_size, workers, True),
                             textbook.loader(val, 256, workers, False), optimizer, epochs, device)

@@ -48,7 +48,7 @@ def plain(name: str, images: DeviceImages, batch: int) -> Callable[[], None]:
     model = textbook.network(name, channels, len(CLASSES), size).to(images.pixels.device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     pixels = images.pixels.float() / 255
-    return lambda: plain_epoch(model, optimizer, pixels.split(batch), images.labels.split(batch))
+    return lambda: plain_epoch(model, optimizer, pixels.split(batch), images.targets.split(batch))
 
 
 def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, pixels: list[Tensor], labels: list[Tensor]) -> None:

@@ -159,7 +159,7 @@ def prepare(place: Path, trials: int, epochs: int, each: int) -> None:
     rows = {side: ([paths[row] for row in part], plan.catalog.labels[part].tolist())
             for side, part in (("train", plan.split.pool), ("val", plan.split.val))}
     (place / "rows.json").write_text(json.dumps({
-        **rows, "classes": len(plan.catalog.classes), "epochs": epochs, "trials": trials,
+        **rows, "classes": len(plan.catalog.target.names), "epochs": epochs, "trials": trials,
         "mean": [pool.mean()], "std": [pool.std()],
     }))
 

@@ -8,29 +8,33 @@ from typing import Any
 
 import numpy as np
 
+from trainables.tasks import Target
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Decoded images: ``pixels`` uint8 (n, channels, size, size) and their ``labels`` int64 (n,).
+    """Decoded images: ``pixels`` uint8 (n, channels, size, size) and their ``targets`` (n, ...).
+
+    A target is what the task says: an int64 class.
 
     Pixels may be a whole mapped ``.npy`` file; another process is then given its name, not its content.
     """
 
     pixels: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    targets: np.ndarray = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if isinstance(self.pixels, np.memmap) and isinstance(self.pixels.base, mmap.mmap):
-            return mapped_images, (self.pixels.filename, self.labels)
-        return Images, (self.pixels, self.labels)
+            return mapped_images, (self.pixels.filename, self.targets)
+        return Images, (self.pixels, self.targets)
 
 
-def mapped_images(path: str, labels: np.ndarray) -> Images:
+def mapped_images(path: str, targets: np.ndarray) -> Images:
     """Return images whose pixels stay in the ``.npy`` file at ``path``."""
-    return Images(np.load(path, mmap_mode="r"), labels)
+    return Images(np.load(path, mmap_mode="r"), targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class TrialData:
 
     pool: Images
     val: Images
-    classes: tuple[str, ...]
+    target: Target
     size: int
     channels: int
     key: str

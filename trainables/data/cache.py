@@ -19,13 +19,13 @@ CHUNK = 2**22  # values turned into whole numbers at a time while summing
 
 @dataclass(frozen=True, eq=False)
 class DeviceImages:
-    """Pixels uint8 (n, channels, size, size) and labels int64 (n) on one device."""
+    """Pixels uint8 (n, channels, size, size) and targets (n, ...) on one device."""
 
     pixels: Tensor
-    labels: Tensor
+    targets: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     @property
     def device(self) -> torch.device:
@@ -36,12 +36,12 @@ class DeviceImages:
         return ((part,) for part in batches(rows, size, self.device))
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pixels and labels of all images as they stand, ``size`` at a time, without a copy."""
-        return zip(self.pixels.split(size), self.labels.split(size), strict=True)
+        """Yield pixels and targets of all images as they stand, ``size`` at a time, without a copy."""
+        return zip(self.pixels.split(size), self.targets.split(size), strict=True)
 
     def look_up(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pixels and labels of a batch that `shuffled` yielded."""
-        return self.pixels.index_select(0, rows), self.labels.index_select(0, rows)
+        """Return pixels and targets of a batch that `shuffled` yielded."""
+        return self.pixels.index_select(0, rows), self.targets.index_select(0, rows)
 
     def example(self, size: int) -> tuple[Tensor]:
         """Return a batch of the form that `shuffled` yields."""
@@ -85,11 +85,11 @@ def device_limit(device: torch.device) -> int | None:
 
 
 def to_device(images: Images, device: torch.device) -> DeviceImages:
-    return DeviceImages(shared(images.pixels).to(device), shared(images.labels).to(device))
+    return DeviceImages(shared(images.pixels).to(device), shared(images.targets).to(device))
 
 
 def stay(images: Images, device: torch.device) -> HostImages:
-    return HostImages(shared(images.pixels), shared(images.labels), device)
+    return HostImages(shared(images.pixels), shared(images.targets), device)
 
 
 def shared(array: np.ndarray) -> Tensor:

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from PIL import Image
 
-from trainables.data.catalog import content_hash, images
+from trainables.data.catalog import content_hash
 from trainables.data.decode import SUFFIXES, Unreadable, decode, inspect, quiet_pillow
+from trainables.data.targets import images
 from trainables.errors import BadInput
 
 Item = TypeVar("Item")

@@ -20,14 +20,17 @@ from trainables.errors import BadInput
 SMALL_PIXELS = 64**2  # largest image below which threads cost more than they gain
 
 
-def load_image(path: Path, size: int, channels: int) -> np.ndarray:
+def load_image(path: Path, size: int, channels: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the uint8 pixels (channels, size, size) of one file, made exactly as those that were trained on.
+
+    Beside them stand the width and the height that the image itself has.
 
     Raises `BadInput` naming the file where it cannot be read.
     """
     try:
         with quiet_pillow():
-            return resize(read_image(path), size, channels)
+            image = read_image(path)
+            return resize(image, size, channels), image.size
     except Unreadable as reason:
         raise BadInput(f"cannot be read as an image: {reason}", file=str(path)) from None
 
@@ -125,9 +128,9 @@ def trial_data(
     pool, val = load("pool", split.pool), load("val", split.val)
     return {
         size: TrialData(
-            pool=Images(pool[size], catalog.labels[split.pool]),
-            val=Images(val[size], catalog.labels[split.val]),
-            classes=catalog.classes,
+            pool=Images(pool[size], catalog.targets.array(split.pool, size)),
+            val=Images(val[size], catalog.targets.array(split.val, size)),
+            target=catalog.target,
             size=size,
             channels=catalog.channels,
             key=key,
@@ -138,8 +141,9 @@ def trial_data(
 
 def data_key(catalog: Catalog, split: Split, size: int) -> str:
     """Return what names one trial's data, whatever the files are called; the sealed rows have no part in it."""
-    digest = hashlib.blake2b(repr((catalog.classes, catalog.channels)).encode(), digest_size=8)
+    marks = catalog.targets.marks()
+    digest = hashlib.blake2b(repr((catalog.target, catalog.channels)).encode(), digest_size=8)
     for rows in (split.pool, split.val):
         digest.update(len(rows).to_bytes(8, "little") + b"".join(catalog.hashes[row] for row in rows.tolist()))
-        digest.update(catalog.labels[rows].tobytes())
+        digest.update(repr([marks[row] for row in rows.tolist()]).encode())
     return f"{digest.hexdigest()}-{size}"

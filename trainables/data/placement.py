@@ -1,4 +1,4 @@
-"""Rows that must stay together are a unit; units are placed so that every class stands on every side of the split."""
+"""Rows that must stay together are a unit; units are placed so that every stratum stands on every side of the split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainables.data.catalog import Catalog
 from trainables.errors import BadInput
 
 TEST, VAL, POOL, DROPPED = range(4)
-UnitCounts = dict[int, dict[int, int]]  # rows of each class in each unit, units and classes that have none left out
+UnitCounts = dict[int, dict[int, int]]  # rows of each stratum in each unit, without those that have none
 
 
 def choose_sides(
@@ -32,7 +32,7 @@ def choose_sides(
 
 
 def unit_counts(units: np.ndarray, labels: np.ndarray) -> UnitCounts:
-    """Return for each unit how many rows of each class it holds."""
+    """Return for each unit how many rows of each stratum it holds."""
     counts: UnitCounts = {}
     for unit, label in zip(units.tolist(), labels.tolist()):
         rows = counts.setdefault(unit, {})
@@ -41,23 +41,23 @@ def unit_counts(units: np.ndarray, labels: np.ndarray) -> UnitCounts:
 
 
 def check_enough(catalog: Catalog, counts: UnitCounts, shares: tuple[float | None, float], sealed: np.ndarray) -> None:
-    """Raise `BadInput` for a class without a unit for each side, or without a sealed row where the source seals."""
+    """Raise `BadInput` for a stratum without a unit for each side, or without a sealed row where the source seals."""
     needed, kind = 2 if shares[0] is None else 3, "group" if catalog.groups else "image"
     distinct = Counter(label for histogram in counts.values() for label in histogram)
-    for label, name in enumerate(catalog.classes):
+    for label, name in enumerate(catalog.targets.strata):
         if distinct[label] < needed:
             raise BadInput(
-                f"class {name!r} has {distinct[label]} distinct {kind}{'' if distinct[label] == 1 else 's'} to split, "
+                f"{name} has {distinct[label]} distinct {kind}{'' if distinct[label] == 1 else 's'} to split, "
                 f"copies counted once; give it {needed} or more, or remove it",
                 key="data.root",
             )
     if shares[0] is None and not (present := catalog.counts(np.flatnonzero(sealed))).all():
-        name = catalog.classes[int(present.argmin())]
-        raise BadInput(f"class {name!r} has no image in the sealed test; give it one", key="data.test_root")
+        name = catalog.targets.strata[int(present.argmin())]
+        raise BadInput(f"{name} has no image in the sealed test; give it one", key="data.test_root")
 
 
 def quotas(counts: np.ndarray, shares: tuple[float | None, float]) -> dict[int, list[int]]:
-    """Return how many rows of each class test and validation may take, leaving at least one to train on."""
+    """Return how many rows of each stratum test and validation may take, leaving at least one to train on."""
     test = [0 if shares[0] is None else min(max(1, round(shares[0] * n)), n - 2) for n in counts.tolist()]
     val = [min(max(1, round(shares[1] * n)), n - 1 - taken) for n, taken in zip(counts.tolist(), test)]
     return {TEST: test, VAL: val}
@@ -80,9 +80,9 @@ def place(counts: UnitCounts, keys: np.ndarray, left: dict[int, list[int]]) -> d
 
 
 def fill_gaps(side: int, places: dict[int, int], counts: UnitCounts, keys: np.ndarray, catalog: Catalog) -> None:
-    """Move a unit of each class that ``side`` lacks to it: a small one, from the pool if it can be spared there."""
+    """Move a unit of each stratum that ``side`` lacks to it: a small one, from the pool if it can be spared there."""
     held = Counter((places[unit], label) for unit in places for label in counts[unit])
-    for label, name in enumerate(catalog.classes):
+    for label, name in enumerate(catalog.targets.strata):
         if held[side, label]:
             continue
         movable = [
@@ -92,7 +92,7 @@ def fill_gaps(side: int, places: dict[int, int], counts: UnitCounts, keys: np.nd
         ]
         if not movable:
             raise BadInput(
-                f"class {name!r} cannot stand on every side with its groups whole; give it more groups, or remove it",
+                f"{name} cannot stand on every side with its groups whole; give it more groups, or remove it",
                 key="data.group_column",
             )
         unit = min(movable, key=lambda unit: (places[unit] != POOL, sum(counts[unit].values()), keys[unit]))

@@ -26,7 +26,7 @@ class Split:
         pool: rows to train on, in an order of which every prefix is stratified: a share is a slice from the start.
         dropped: rows left out, since a copy or a row of their group stands among those that the source seals.
         duplicates: rows that are exact copies of an earlier one.
-        conflicts: groups of rows with the same content and different labels.
+        conflicts: groups of rows with the same content and different targets.
     """
 
     test: np.ndarray = field(repr=False)
@@ -40,12 +40,13 @@ class Split:
 def split(catalog: Catalog, test: float, val: float, seed: int) -> Split:
     """Split the rows of a catalog.
 
-    Each class gives ``round(share * rows)`` of its rows to the test and to the validation, at least one to each side.
-    Exact copies and the rows of a group stay together, so that a side may then fall short of its share. Where the
-    source seals rows itself, those are the test, ``test`` is not used and ``val`` is a share of the other rows.
+    Each stratum, in classification a class, gives ``round(share * rows)`` of its rows to the test and to the validation,
+    at least one to each side. Exact copies and the rows of a group stay together, so that a side may then fall short of
+    its share. Where the source seals rows itself, those are the test, ``test`` is not used and ``val`` is a share of the
+    other rows.
 
     Raises:
-        BadInput: for a class that has too few distinct images or groups to stand on every side.
+        BadInput: for a stratum that has too few distinct images or groups to stand on every side.
     """
     row_keys = keyed_hashes(catalog.hashes, seed)
     units = find_units(catalog)
@@ -118,11 +119,12 @@ def interleave(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def find_copies(catalog: Catalog) -> tuple[int, tuple[np.ndarray, ...]]:
-    """Return how many rows are copies of an earlier one, and the groups of copies whose labels differ."""
+    """Return how many rows are copies of an earlier one, and the groups of copies whose targets differ."""
     content = numbered(catalog.hashes)
     times = np.bincount(content)
     copied = np.flatnonzero(times[content] > 1)
     order = copied[np.argsort(content[copied], kind="stable")]
     copies = np.split(order, np.flatnonzero(np.diff(content[order])) + 1)
-    conflicts = tuple(rows for rows in copies if len(set(catalog.labels[rows].tolist())) > 1)
+    marks = catalog.targets.marks()
+    conflicts = tuple(rows for rows in copies if len({marks[row] for row in rows.tolist()}) > 1)
     return len(content) - len(times), conflicts

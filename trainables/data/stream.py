@@ -14,30 +14,30 @@ AHEAD = 3  # batches that wait on the device for their step
 
 @dataclass(frozen=True, eq=False)
 class HostImages:
-    """Pixels uint8 (n, channels, size, size) and labels int64 (n) in host memory or a mapped file, for ``device``."""
+    """Pixels uint8 (n, channels, size, size) and targets (n, ...) in host memory or a mapped file, for ``device``."""
 
     pixels: Tensor
-    labels: Tensor
+    targets: Tensor
     device: torch.device
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def shuffled(self, rows: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the first ``rows`` images in random order, ``size`` at a time, on the device: pixels and labels."""
+        """Yield the first ``rows`` images in random order, ``size`` at a time, on the device: pixels and targets."""
         return self._copied_ahead([part.cpu() for part in batches(rows, size, self.device)])
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all images as they stand, ``size`` at a time, on the device."""
         return self._copied_ahead(torch.arange(len(self)).split(size))
 
-    def look_up(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pixels and labels of a batch that `shuffled` yielded: here, the batch itself."""
-        return pixels, labels
+    def look_up(self, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels and targets of a batch that `shuffled` yielded: here, the batch itself."""
+        return pixels, targets
 
     def example(self, size: int) -> tuple[Tensor, Tensor]:
         """Return a batch of the form that `shuffled` yields."""
-        return self.pixels[:size].to(self.device), self.labels[:size].to(self.device)
+        return self.pixels[:size].to(self.device), self.targets[:size].to(self.device)
 
     def _copied_ahead(self, parts: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
@@ -56,7 +56,7 @@ class HostImages:
     def _send(self, rows: Tensor, side: torch.cuda.Stream | None) -> tuple[tuple[Tensor, Tensor], torch.cuda.Event | None]:
         """Gather some rows and start copying them; pinned memory, because only from there a copy can run beside a step."""
         gathered = []
-        for images in (self.pixels, self.labels):
+        for images in (self.pixels, self.targets):
             batch = torch.empty((len(rows), *images.shape[1:]), dtype=images.dtype, pin_memory=side is not None)
             gathered.append(torch.index_select(images, 0, rows, out=batch))
         if side is None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from trainables.augment import augment
+from trainables.config import TrialConfig
+from trainables.tasks import Target
+from trainables.tasks.task import Answer
+
+
+def make(target: Target, config: TrialConfig, targets: Tensor | None = None) -> Classification:
+    """Make the task as `trainables.tasks.task.make_task` says."""
+    return Classification(target.names, config.label_smoothing)
 
 
 class Classification:
@@ -20,6 +32,10 @@ class Classification:
         self.classes = tuple(classes)
         self.outputs = len(self.classes)
         self.label_smoothing = label_smoothing
+
+    def augment(self, images: Tensor, labels: Tensor, config: TrialConfig, fill: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images changed; what they show stays."""
+        return augment(images, config, fill), labels
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy to train on, in nats."""
@@ -41,12 +57,28 @@ class Classification:
     def scores(self, sums: Sequence[float]) -> dict[str, float]:
         """Return the metrics from the summed `measure` of all batches; the loss and those of `confusion_scores`."""
         loss, *cells = sums
-        confusion = [cells[row * self.outputs : (row + 1) * self.outputs] for row in range(self.outputs)]
-        return {"loss": loss / sum(cells), **confusion_scores(confusion)}
+        return {"loss": loss / sum(cells), **confusion_scores(table(cells))}
+
+    def details(self, sums: Sequence[float]) -> dict[str, Any]:
+        """Return the confusion matrix: for each true class, in the order of ``classes``, how often each was predicted."""
+        return {"classes": list(self.classes), "confusion": [[int(count) for count in row] for row in table(sums[1:])]}
 
     def predict(self, logits: Tensor) -> Tensor:
         """Return the probability of each class (N, K)."""
         return logits.float().softmax(1)
+
+    def answer(self, prediction: np.ndarray, size: tuple[int, int]) -> Answer:
+        """Return the most probable class, its probability and those of all classes."""
+        name, probability = self.classes[prediction.argmax()], float(prediction.max())
+        shares = {name: round(float(value), 6) for name, value in zip(self.classes, prediction, strict=True)}
+        fields = {"class": name, "probability": round(probability, 6), "probabilities": shares}
+        return Answer(f"{name} {probability:.4f}", fields)
+
+
+def table(cells: Sequence[float]) -> list[Sequence[float]]:
+    """Return K*K counts as K rows."""
+    width = math.isqrt(len(cells))
+    return [cells[start : start + width] for start in range(0, len(cells), width)]
 
 
 def confusion_scores(confusion: Sequence[Sequence[float]]) -> dict[str, float]:
@@ -65,10 +97,3 @@ def confusion_scores(confusion: Sequence[Sequence[float]]) -> dict[str, float]:
         "balanced_accuracy": sum(recalls) / len(recalls),
         "macro_f1": sum(f1) / len(f1),
     }
-
-
-def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the metrics of class probabilities (n, K) for true ``labels`` (n)."""
-    logits = torch.tensor(probabilities, dtype=torch.float32).clamp_min(torch.finfo(torch.float32).tiny).log()
-    task = Classification([str(number) for number in range(logits.shape[1])])
-    return task.scores(task.measure(logits, torch.tensor(labels)).tolist())

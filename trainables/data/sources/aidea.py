@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from trainables.data.aoi import CLASSES
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder
+from trainables.data.files import data_folder, read_headers
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.table import Row, Table, image_paths, read_table
+from trainables.data.targets import Labels
 from trainables.errors import BadInput
 
 IMAGE, LABEL = "ID", "Label"
@@ -26,13 +29,9 @@ def scan(config: DataConfig) -> Catalog:
     folder = root / "train_images"
     table = read_part(root, "train")
     paths = image_paths(table, IMAGE, folder, root)
-    return catalog_of_files(
-        paths,
-        [os.path.relpath(path, root) for path in paths],
-        [CLASSES[label_of(table, row)] for row in table.rows],
-        classes=CLASSES,
-        channels=config.channels,
-    )
+    names = [os.path.relpath(path, root) for path in paths]
+    labels = Labels(CLASSES, np.array([label_of(table, row) for row in table.rows], np.int64))
+    return catalog_of_files(paths, names, read_headers(paths, names), labels, channels=config.channels)
 
 
 def read_part(root: Path, part: str) -> Table:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
+from trainables.data.files import read_headers
 from trainables.data.sources.listing import catalog_of_files
+from trainables.data.targets import Labels
 from trainables.errors import BadInput
 
 CLASSES = ("functional", "defective")
@@ -19,14 +21,10 @@ def scan(config: DataConfig) -> Catalog:
     folder = package_folder() / "data"
     lines = [line.split() for line in (folder / "labels.csv").read_text("ascii").splitlines()]
     names, probabilities, types = zip(*lines)
-    return catalog_of_files(
-        [folder / name for name in names],
-        names,
-        [CLASSES[float(probability) >= config.threshold] for probability in probabilities],
-        classes=CLASSES,
-        channels=config.channels,
-        attributes={"type": types},
-    )
+    paths = [folder / name for name in names]
+    labels = Labels.of([CLASSES[float(probability) >= config.threshold] for probability in probabilities], CLASSES)
+    headers = read_headers(paths, names)
+    return catalog_of_files(paths, names, headers, labels, channels=config.channels, attributes={"type": types})
 
 
 def package_folder(name: str = "elpv_dataset") -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trainables.data.catalog import Catalog, ordered_classes
+from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder, list_images
+from trainables.data.files import data_folder, list_images, read_headers
 from trainables.data.sources.listing import catalog_of_files
+from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
 
 
@@ -26,7 +27,8 @@ def scan(config: DataConfig) -> Catalog:
         rows = rows + test_rows
     paths, row_classes = zip(*rows)
     names = [os.path.relpath(path, root) for path in paths]
-    return catalog_of_files(paths, names, row_classes, classes=classes, channels=config.channels, sealed=sealed)
+    labels = Labels.of(row_classes, classes)
+    return catalog_of_files(paths, names, read_headers(paths, names), labels, channels=config.channels, sealed=sealed)
 
 
 def class_folders(root: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from trainables.data import aoi
 from trainables.data.catalog import Catalog, content_hash
 from trainables.data.config import DataConfig
 from trainables.data.decode import as_image
+from trainables.data.targets import Labels
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def scan(config: DataConfig) -> Catalog:
     names = tuple(f"aoi[{row}]" for row in range(len(labels)))
     origin = f"version {aoi.VERSION}, seed {config.seed}, size {config.size}"
     return Catalog(
-        classes=aoi.CLASSES,
-        labels=labels,
+        targets=Labels(aoi.CLASSES, labels),
         names=names,
         hashes=tuple(content_hash(f"{name}, {origin}".encode()) for name in names),
         channels=config.channels or 1,

@@ -12,6 +12,7 @@ from PIL import Image
 from trainables.data.catalog import Catalog, content_hash
 from trainables.data.config import DataConfig
 from trainables.data.decode import as_image
+from trainables.data.targets import Labels
 from trainables.errors import BadInput
 
 
@@ -44,8 +45,7 @@ def catalog_of_parts(
         )
     _, channels, height, width = pixels.shape
     return Catalog(
-        classes=classes,
-        labels=labels,
+        targets=Labels(classes, labels),
         names=tuple(
             f"{part}[{row}]" for part, rows in (("train", train[1]), ("test", test[1])) for row in range(len(rows))
         ),

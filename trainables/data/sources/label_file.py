@@ -6,9 +6,10 @@ import os
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder, is_inside
+from trainables.data.files import data_folder, is_inside, read_headers
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.table import filled, image_paths, read_table
+from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
 
 
@@ -22,10 +23,14 @@ def scan(config: DataConfig) -> Catalog:
     if config.group_column is not None:
         columns.append((config.group_column, "data.group_column"))
     table = read_table(file, columns)
+    paths = image_paths(table, config.image_column, root, root)
+    names = [row.cells[config.image_column] for row in table.rows]
+    row_classes = filled(table, config.label_column)
     return catalog_of_files(
-        image_paths(table, config.image_column, root, root),
-        [row.cells[config.image_column] for row in table.rows],
-        filled(table, config.label_column),
+        paths,
+        names,
+        read_headers(paths, names),
+        Labels.of(row_classes, ordered_classes(row_classes)),
         channels=config.channels,
         groups=filled(table, config.group_column) if config.group_column is not None else None,
     )

@@ -1,4 +1,4 @@
-"""What the sources made of files have in common: from a list of paths and class names to a catalog."""
+"""What the sources made of files have in common: from a list of paths and what was read of them to a catalog."""
 
 from __future__ import annotations
 
@@ -7,39 +7,36 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.catalog import Catalog, ordered_classes
-from trainables.data.files import FilePixels, read_headers
+from trainables.data.catalog import Catalog
+from trainables.data.files import FilePixels, Header
+from trainables.data.targets import Targets
 
 
 def catalog_of_files(
     paths: Sequence[Path],
     names: Sequence[str],
-    row_classes: Sequence[str],
+    headers: Sequence[Header],
+    targets: Targets,
     *,
-    classes: Sequence[str] | None = None,
     channels: int | None = None,
     groups: Sequence[str] | None = None,
     sealed: Sequence[bool] | None = None,
     attributes: dict[str, tuple[str, ...]] | None = None,
 ) -> Catalog:
-    """Read every file once and return the catalog of them.
+    """Return the catalog of some files.
 
     Args:
         names: what messages call each file.
-        row_classes: class name of each file.
-        classes: all class names in order, where they are more than those that occur.
+        headers: what `read_headers` found in each.
+        targets: what is to be found in each.
         channels: 1 or 3; by default grey where every image is grey.
         groups, sealed, attributes: as in `Catalog`.
 
     Raises:
-        BadInput: for images that cannot be read, too few of them or too few classes.
+        BadInput: for too few of them.
     """
-    headers = read_headers(paths, names)
-    classes = tuple(classes or ordered_classes(row_classes))
-    label_of = {name: label for label, name in enumerate(classes)}
     return Catalog(
-        classes=classes,
-        labels=np.array([label_of[name] for name in row_classes], np.int64),
+        targets=targets,
         names=tuple(names),
         hashes=tuple(header.hash for header in headers),
         channels=channels or (1 if all(header.grey for header in headers) else 3),
