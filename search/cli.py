@@ -19,7 +19,7 @@ HELP = {
     "run": ("search, and register the best model", "python -m search run spaces/aoi.yaml --minutes 5"),
     "best": ("show the best model of a search", "python -m search best aoi --json"),
     "list": ("list the searches", "python -m search list"),
-    "predict": ("classify images with the best model", "python -m search predict aoi part1.png part2.png -o out.csv"),
+    "predict": ("apply the best model to images", "python -m search predict aoi part1.png part2.png -o out.csv"),
     "ui": ("open MLflow's pages on the search", "python -m search ui aoi"),
 }
 
@@ -68,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     predict = add(commands, "predict", predict_command)
     predict.add_argument("images", nargs="+", metavar="[NAME] IMAGES",
                          help="images or folders; the latest search's model unless a search is named first")
-    predict.add_argument("-o", "--output", metavar="CSV", help="write a CSV instead of printing")
+    predict.add_argument("-o", "--output", metavar="PATH",
+                         help="write a CSV instead of printing; in segmentation the folder for the masks")
     ui = add(commands, "ui", ui_command)
     add_name(ui)
     ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
@@ -18,7 +18,7 @@ from search.clock import Clock
 from search.endings import State
 from search.errors import NoUsableTrial
 from search.folder import write_summary
-from search.plan import Plan, sealed_images
+from search.plan import Plan, sealed_groups, sealed_images
 from search.stores import redacted
 from search.tracking import Tracker
 from search.trials import Trial, Trials
@@ -50,6 +50,7 @@ class Outcome:
         trials: trials by end state.
         model: folder of `model.safetensors` and `model.json`.
         registered: URI by which MLflow serves the model.
+        details: what the task shows of the sealed rows beside its metrics, such as the confusion matrix.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Outcome:
     experiment_id: str
     run_id: str
     seconds: float
+    details: dict[str, Any]
     formula: str | None = None
 
 
@@ -89,7 +91,8 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
     model, card = read_model(folder / "model")
     task = task_of(card)
     rows = measure_rows(model, task, sealed)
-    test, interval, method = sealed_score(task, rows, trials.metric, measure_of(plan, best.config))
+    test, interval, method = sealed_score(task, rows, sealed_groups(plan), trials.metric, measure_of(plan, best.config))
+    details = task.details(rows.sum(0).tolist())
     tracker.flush()
     example = sealed.pixels[:2]
     registered = tracker.register(folder / "model", example.astype(np.float32) / 255, predict(model, task, example))
@@ -99,12 +102,12 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
         config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
         interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
         model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
-        experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed,
+        experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=details,
         formula=plan.space.objective.formula,
     )
     low, high = interval
     metrics = {"val": outcome.val, "test": test, "test_low": low, "test_high": high}
-    tracker.summarise(metrics, {"best_trial": str(best.number), "model": registered})
+    tracker.summarise(metrics, {"best_trial": str(best.number), "model": registered}, details)
     write_summary(folder, dataclasses.asdict(outcome))
     return outcome
 
@@ -134,11 +137,13 @@ def write_best(plan: Plan, folder: Path, best: Trial) -> None:
     write_model(folder / "model", weights_file(folder, best.number), card)
 
 
-def sealed_score(task: Task, rows: np.ndarray, metric: str, measure: Measure) -> tuple[float, tuple[float, float], str]:
+def sealed_score(task: Task, rows: np.ndarray, groups: Sequence[str] | None, metric: str, measure: Measure
+                 ) -> tuple[float, tuple[float, float], str]:
     """Score the sealed rows, with a 95 % interval and the name of its method.
 
     Args:
         rows: what each adds to the sums that ``task.scores`` takes (n, sums).
+        groups: the group of each row, where there are groups: rows of one are no independent draws.
         metric: name of the objective; an accuracy has an interval without resampling.
         measure: makes the objective of all metrics.
 
@@ -151,9 +156,10 @@ def sealed_score(task: Task, rows: np.ndarray, metric: str, measure: Measure) ->
         raise NoUsableTrial(f"on the sealed rows {problem}; mend objective.formula") from None
     if metric == "accuracy":
         return value, wilson(round(value * len(rows)), len(rows)), "Wilson"
-    values = bootstrap(task, rows, measure)
+    values = bootstrap(task, rows if groups is None else by_group(rows, groups), measure)
     low, high = np.percentile(values, (2.5, 97.5))
-    return value, (float(low), float(high)), f"bootstrap, {len(values)} resamples"
+    of = "" if groups is None else " of the groups"
+    return value, (float(low), float(high)), f"bootstrap, {len(values)} resamples{of}"
 
 
 def measure_of(plan: Plan, config: TrialConfig) -> Measure:
@@ -165,13 +171,21 @@ def measure_of(plan: Plan, config: TrialConfig) -> Measure:
     return lambda scores: formula({**costs, **scores})
 
 
+def by_group(rows: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Return the sums of the rows of each group."""
+    _, group_of = np.unique(np.array(groups), return_inverse=True)
+    sums = np.zeros((group_of.max() + 1, rows.shape[1]))
+    np.add.at(sums, group_of, rows)
+    return sums
+
+
 def bootstrap(task: Task, rows: np.ndarray, measure: Measure) -> list[float]:
     """Return the objective over resamples of the rows (Efron, 1979), but for those on which it has no value."""
     values = []
     for sums in resampled(rows):
         with suppress(Undefined):
             values.append(measure(task.scores(sums)))
-    return values
+    return [value for value in values if math.isfinite(value)]
 
 
 def resampled(rows: np.ndarray) -> list[list[float]]:

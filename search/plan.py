@@ -37,11 +37,17 @@ class Plan:
         """Return in one line what the decoded images take and where they will be while trials train on them."""
         rows, sizes = len(self.split.pool) + len(self.split.val), list(self.space.values("image_size"))
         share = DEVICE_SHARE * USABLE * self.machine.gpu_memory / self.machine.trials_per_gpu if self.machine.gpus else None
-        return describe(rows, self.channels, sizes, host=host_limit(), device=share and int(share))
+        return describe(rows, self.catalog.planes, sizes, host=host_limit(), device=share and int(share))
 
     @property
     def channels(self) -> int:
         return self.catalog.channels
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for the user about what is allowed in space and data but hardly meant."""
+        place = self.space.where("data.root")
+        return (*self.space.warnings, *(f"{place}: data: {warning}" for warning in self.catalog.targets.warnings))
 
 
 def make_plan(space: Space, machine: Machine | None = None) -> Plan:
@@ -181,13 +187,20 @@ def sealed_images(plan: Plan, size: int, cache: Path) -> Images:
     return Images(load_rows(plan.catalog, rows, size, plan.channels, cache), plan.catalog.targets.array(rows, size))
 
 
+def sealed_groups(plan: Plan) -> list[str] | None:
+    """Return the group of each sealed row, in the order of `sealed_images`, or None where the data has no groups."""
+    groups = plan.catalog.groups
+    return None if groups is None else [groups[row] for row in plan.split.test.tolist()]
+
+
 def as_dict(plan: Plan) -> dict[str, Any]:
     """Return what `check --json` prints."""
     catalog, parts, space = plan.catalog, plan.split, plan.space
     return {
         "space": space.as_dict(),
         "data": {
-            "rows": len(catalog), "classes": catalog.targets.tally(), "channels": plan.channels,
+            "task": catalog.target.task, catalog.target.noun: catalog.targets.tally(),
+            "rows": len(catalog), "channels": plan.channels,
             "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
             "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
             "attributes": {name: dict(Counter(values)) for name, values in catalog.attributes.items()},
@@ -201,5 +214,5 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         ],
         "rungs": [*plan.rungs, space.schedule.max_epochs],
         "machine": {"cpus": plan.machine.cpus, "gpus": plan.machine.gpus, "concurrent": plan.machine.concurrent},
-        "warnings": list(space.warnings),
+        "warnings": list(plan.warnings),
     }

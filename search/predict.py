@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from trainables.data.sources.aidea import unlabelled
 from trainables.errors import BadInput
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from trainables.export import Card
     from trainables.tasks.task import Answer
 
@@ -28,7 +31,8 @@ def predict(results: Path, words: Sequence[str], output: str | None, *, json_wan
     """Apply the model of the search named by the first word, or else of the latest, to the images that ``words`` name.
 
     A folder stands for the images in it. A folder in AIdea's layout stands for the rows of its test.csv, which is
-    written filled in (to ``output``, or the search's own folder). Else a line an image is printed, or a CSV is written.
+    written filled in (to ``output``, or the search's own folder). Else a line an image is printed, or a CSV is written;
+    where the model answers in pictures, those are written to the folder ``output``.
 
     Raises:
         SpaceError: no such search, no such image, an image that cannot be read; names it.
@@ -37,12 +41,14 @@ def predict(results: Path, words: Sequence[str], output: str | None, *, json_wan
     try:
         if len(words) == 1 and (Path(words[0]) / "test.csv").is_file():
             return fill_in(folder, Path(words[0]), Path(output) if output else folder / "test.csv", json_wanted)
-        paths = image_files(words)
-        found = answers(folder, paths)
+        files = image_files(words)
+        found = answers(folder, list(files))
+        if found[0].picture is not None:
+            found, output = write_pictures(files, found, output), None
     except BadInput as problem:
         raise SpaceError.of(problem, lambda key: ", ".join(words)) from None
     text = as_json if json_wanted else as_csv if output else as_lines
-    write(text(paths, found), output)
+    write(text(list(files), found), output)
 
 
 def named(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
@@ -57,17 +63,18 @@ def named(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     return folder, words[1:]
 
 
-def image_files(words: Sequence[str]) -> list[Path]:
-    """Return the files that ``words`` name: each itself, or all images below a folder, by name."""
-    found: list[Path] = []
+def image_files(words: Sequence[str]) -> dict[Path, Path]:
+    """Return the files that ``words`` name, each itself or all images below a folder, with their path below that folder."""
+    found: dict[Path, Path] = {}
     for word in words:
         path = Path(word)
         if not path.exists():
             raise BadInput("no such file or folder; give an image or a folder of images", file=word)
+        folder = path if path.is_dir() else path.parent
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise BadInput("no images in this folder; give another", file=word)
-        found += inside
+        found |= {file: file.relative_to(folder) for file in inside}
     return found
 
 
@@ -93,9 +100,31 @@ def predictions(folder: Path, paths: Sequence[Path]) -> tuple[Card, np.ndarray, 
 def fill_in(folder: Path, root: Path, output: Path, json_wanted: bool) -> None:
     """Write AIdea's test.csv with its labels filled in, and say where."""
     rows = unlabelled(root)
-    _, found, _ = predictions(folder, rows.paths)
+    card, found, _ = predictions(folder, rows.paths)
+    if card.target.task != "classification":
+        raise BadInput(f"labels are filled in by a classifier, and this is a model of {card.target.task}", file=str(root))
     write_file(output, rows.filled_in(found.argmax(1)))
     print(json.dumps({"output": str(output), "rows": len(found)}) if json_wanted else f"{output}: {len(found)} labels filled in")
+
+
+def write_pictures(files: dict[Path, Path], found: Sequence[Answer], output: str | None) -> list[Answer]:
+    """Write each answer's picture as PNG to the folder ``output``, laid out as the images are; return answers that say where.
+
+    Raises:
+        BadInput: there is no folder to write to, or a picture would take the place of another file.
+    """
+    if output is None:
+        raise BadInput("this model answers in masks; give -o FOLDER to write them to", file="predict")
+    places = [Path(output) / name.with_suffix(".png") for name in files.values()]
+    images, times = {path.resolve() for path in files}, Counter(places)
+    for place in places:
+        if place.resolve() in images or times[place] > 1:
+            what = "an image would be written over" if times[place] == 1 else "two masks would have this name"
+            raise BadInput(f"{what}; give another -o, or one folder at a time", file=str(place))
+    for place, answer in zip(places, found, strict=True):
+        write_file(place, answer.picture)
+    return [Answer(f"{place} ({answer.text})", {"mask": str(place), **answer.fields})
+            for place, answer in zip(places, found, strict=True)]
 
 
 def as_lines(paths: Sequence[Path], found: Sequence[Answer]) -> str:
@@ -131,8 +160,12 @@ def write(text: str, output: str | None) -> None:
     print(f"{output}: written", file=sys.stderr)
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | Image) -> None:
     try:
-        path.write_text(text)
+        if isinstance(content, str):
+            path.write_text(content)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content.save(path)
     except OSError as problem:
         raise SpaceError(f"cannot be written ({problem.strerror}); give another -o", place=str(path)) from None

@@ -64,6 +64,8 @@ class Progress(Silent):
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
         self._plan, self._trials, self._clock = plan, trials, clock
+        for warning in plan.catalog.targets.warnings:
+            self._print(f"warning: {warning}")
         if not self.console.is_terminal:
             yield
             return

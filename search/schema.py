@@ -16,7 +16,7 @@ from trainables.config import Setting, settings
 WITH_BRANCH = {  # a value of a choice that brings parameters of its own
     "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"$ref": "#/properties/space"},
 }
-TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", tuple: "array"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -48,6 +48,11 @@ class Objective:
             raise BadInput("a formula does not say which end of it is better; give mode: min or max", key="objective.mode")
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that its value is made from."""
+        return (self.metric,) if self.metric else tuple(name for name in Formula(self.formula).names if name in METRICS)
+
+    @property
     def name(self) -> str:
         """What its value is called in an epoch's row, in MLflow and wherever it is printed."""
         return self.metric or "objective"

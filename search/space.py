@@ -33,6 +33,8 @@ from search.yaml_lines import Document, override, read_document
 from trainables.config import Setting, TrialConfig
 from trainables.data import DataConfig
 from trainables.errors import BadInput
+from trainables.tasks import METRICS as TASK_METRICS
+from trainables.tasks import NORMALISED, UNUSED
 
 __all__ = ["Choice", "Float", "Int", "Parameter", "Space", "check_name", "load_space"]
 
@@ -223,6 +225,7 @@ def for_grid(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
 
 def check_together(space: Space) -> None:
     """Raise `BadInput` for values that are each right but not together."""
+    check_task(space)
     longest = max(space.values("epochs"))
     if longest > space.schedule.max_epochs:
         wrong = f"{longest} is above schedule.max_epochs {space.schedule.max_epochs}; lower it, or raise max_epochs"
@@ -231,6 +234,18 @@ def check_together(space: Space) -> None:
     if sizes > MAX_IMAGE_SIZES:
         mend = f"images are decoded once for each, so give at most {MAX_IMAGE_SIZES}, or a step"
         raise BadInput(f"{sizes} image sizes are too many; {mend}", key="space.image_size")
+
+
+def check_task(space: Space) -> None:
+    """Raise `BadInput` for a metric or a setting that means nothing to the task."""
+    task, objective = space.data.task, space.objective
+    for metric in objective.metrics:
+        if metric not in TASK_METRICS[task]:
+            wrong = f"{metric} is no metric of {task}; give one of {', '.join(TASK_METRICS[task])}"
+            raise BadInput(wrong, key="objective.formula" if objective.formula else "objective.metric")
+    for name in UNUSED[task]:
+        if name in space.searched or name in space.fixed:
+            raise BadInput(f"{task} does not use it; remove it", key=f"space.{name}")
 
 
 def advice(space: Space) -> Iterator[str]:
@@ -243,6 +258,10 @@ def advice(space: Space) -> Iterator[str]:
     if objective.metric and objective.mode != METRICS[objective.metric]:
         what = f"objective.mode: {objective.mode} of {objective.metric} looks for the worst network"
         yield f"{space.where('objective.mode')}: {what}; remove it unless that is meant"
+    key = "objective.formula" if objective.formula else "objective.metric"
+    for metric in NORMALISED.keys() & set(objective.metrics) if len(space.values("image_size")) > 1 else ():
+        what = f"{key}: {metric} counts pixels of each trial's own image_size, so that small images win"
+        yield f"{space.where(key)}: {what}; give {NORMALISED[metric]}, or fix image_size"
     combinations, trials = space.combinations(), space.budget.trials
     if combinations is not None and trials is not None and trials > combinations:
         what = f"budget.trials: {trials} trials for {combinations} combinations"

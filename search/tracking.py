@@ -177,13 +177,14 @@ class Tracker:
             self._flush()
         return len(self._pending) + len(self._bests)
 
-    def summarise(self, metrics: dict[str, float], tags: dict[str, str]) -> None:
-        """Give the parent run the search's outcome."""
+    def summarise(self, metrics: dict[str, float], tags: dict[str, str], details: dict[str, Any]) -> None:
+        """Give the parent run the search's outcome; the details stand in its artifact ``sealed.json``."""
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
         self.client.log_batch(self.parent, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
                               tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.log_dict(self.parent, details, "sealed.json")
 
     def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
         """Log the model folder with signature and input example, register it as `champion`, and return its URI.

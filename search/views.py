@@ -16,13 +16,12 @@ def plan(plan: Plan) -> str:
     """Return what `check` prints."""
     space, catalog, parts = plan.space, plan.catalog, plan.split
     width, height, wide, high = catalog.sizes
-    counts = ", ".join(f"{name} {count}" for name, count in catalog.targets.tally().items())
     found = f"{width}x{height}" if (width, height) == (wide, high) else f"{width}x{height} to {wide}x{high}"
     lines = [
         f"{space.path}: valid",
-        *(f"  warning: {warning}" for warning in space.warnings),
+        *(f"  warning: {warning}" for warning in plan.warnings),
         f"data        {len(catalog)} images of {found}, {'grey' if plan.channels == 1 else 'colour'}, from {space.data.source}",
-        f"  classes   {counts}",
+        f"  {catalog.target.noun:<10}{catalog.targets.summary()}",
         *(f"  {name:<10}{tally(values)}" for name, values in catalog.attributes.items()),
         f"  split     {len(parts.pool)} to train on, {len(parts.val)} for validation, {len(parts.test)} sealed for the test",
         f"  memory    {plan.residence()}",

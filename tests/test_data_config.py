@@ -43,10 +43,12 @@ def test_wrong_values_are_refused(values, key, text):
 
 
 def test_every_source_is_named_once_and_the_same_everywhere():
-    assert set(SOURCES) == set(USES) == set(READERS)
+    assert set(SOURCES) == set(USES["classification"])
+    assert {task: set(uses) for task, uses in USES.items()} == {task: set(readers) for task, readers in READERS.items()}
     keys = {field.name for field in dataclasses.fields(DataConfig)}
-    assert all(names <= keys for names in USES.values())
-    assert all(set(names) <= USES[source] for source, names in NEEDS.items())
+    for task, uses in USES.items():
+        assert all(names <= keys for names in uses.values())
+        assert all(set(names) <= uses[source] for source, names in NEEDS[task].items())
 
 
 def test_no_key_of_the_data_can_be_searched():

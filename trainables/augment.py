@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.config import TrialConfig
+from trainables.tasks import IGNORED
 
 ERASED_AREA = (0.02, 0.33)  # share of the image, and below height / width: the ranges of torchvision's RandomErasing
 ERASED_ASPECT = (0.3, 3.3)
-IGNORED = 255  # class of a mask's pixels that stand for nothing
 LUMA = (0.2989, 0.587, 0.114)  # grey of red, green and blue, ITU-R BT.601
 
 

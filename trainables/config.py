@@ -20,6 +20,7 @@ from trainables.models import MODELS, OPTIONS, own
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 LR_SCHEDULES = ("none", "cosine", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16")
+CLASS_WEIGHTS = ("none", "balanced")
 PATCH_SIZES = (2, 4, 8, 16, 32)
 
 
@@ -28,7 +29,7 @@ class Setting:
     """What one key accepts: a type, bounds (``low``/``high`` inclusive, ``above``/``below`` exclusive) and choices.
 
     Beside its choices it takes text that matches ``pattern``, which ``form`` shows to people, and beside its numbers
-    the ``words``.
+    the ``words``. Of a list, too, the ``form`` is shown.
     """
 
     type: type
@@ -74,12 +75,14 @@ class Setting:
         """Say in words what the key accepts, as the mend of a complaint."""
         if self.choices:
             return f"give one of {', '.join(map(str, self.choices))}{self.beside()}"
+        if self.type is tuple:
+            return f"give {self.form}"
         signs = ((">=", self.low), ("<=", self.high), (">", self.above), ("<", self.below))
         bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
         return " or ".join((f"give {ARTICLES[self.type]}" + (f" {bounds}" if bounds else ""), *self.words))
 
 
-ARTICLES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+ARTICLES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "a list"}
 
 
 def is_a(value: Any, kind: type) -> bool:
@@ -88,7 +91,7 @@ def is_a(value: Any, kind: type) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    return isinstance(value, (list, tuple) if kind is tuple else kind)
 
 
 def did_you_mean(value: Any, known: typing.Iterable[str]) -> str:
@@ -139,6 +142,7 @@ class TrialConfig:
     epochs: int = setting(10, "passes over the training rows", low=1, high=100_000)
     seed: int = setting(0, "seed of weights, order and augmentation", low=0, high=2**31 - 1)
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", low=0, below=1)
+    class_weights: str = setting("none", "weights of the classes in the training loss", choices=CLASS_WEIGHTS)
     horizontal_flip: float = setting(0.0, "probability of a left-right flip", low=0, high=1)
     vertical_flip: float = setting(0.0, "probability of an upside-down flip", low=0, high=1)
     rotation: float = setting(0.0, "largest rotation either way, in degrees", low=0, high=180)

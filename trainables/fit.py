@@ -73,7 +73,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
     rows = training_rows(config, data)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     images = on_device(data, device)
-    task = make_task(data.target, config, images.pool.targets)
+    task = make_task(data.target, config, images.pool)
     with isolated(config.seed, 0, device):
         model = new_model(config, data, rows, device)
     rate, next_rate = config.learning_rate, make_schedule(config)

@@ -15,9 +15,9 @@ from trainables.tasks import Target
 class Images:
     """Decoded images: ``pixels`` uint8 (n, channels, size, size) and their ``targets`` (n, ...).
 
-    A target is what the task says: an int64 class.
+    A target is a class int64 (n,), points float32 (n, K, 2), NaN where one is missing, or a mask uint8 (n, size, size).
 
-    Pixels may be a whole mapped ``.npy`` file; another process is then given its name, not its content.
+    Each may be a whole mapped ``.npy`` file; another process is then given its name, not its content.
     """
 
     pixels: np.ndarray = field(repr=False)
@@ -26,15 +26,23 @@ class Images:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes + self.targets.nbytes
+
     def __reduce__(self) -> tuple[Any, ...]:
-        if isinstance(self.pixels, np.memmap) and isinstance(self.pixels.base, mmap.mmap):
-            return mapped_images, (self.pixels.filename, self.targets)
-        return Images, (self.pixels, self.targets)
+        return read_images, (by_name(self.pixels), by_name(self.targets))
 
 
-def mapped_images(path: str, targets: np.ndarray) -> Images:
-    """Return images whose pixels stay in the ``.npy`` file at ``path``."""
-    return Images(np.load(path, mmap_mode="r"), targets)
+def by_name(array: np.ndarray) -> np.ndarray | str:
+    """Return the path of an array that is a whole mapped file, else the array."""
+    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
+    return str(array.filename) if whole else array
+
+
+def read_images(*arrays: np.ndarray | str) -> Images:
+    """Return images whose pixels or targets stay in the ``.npy`` file that is named."""
+    return Images(*(np.load(array, mmap_mode="r") if isinstance(array, str) else array for array in arrays))
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,8 +69,8 @@ def on_device(data: TrialData, device: torch.device, limit: int | None = None) -
     place = (data.key, str(device))
     if place not in _kept:
         limit = device_limit(device) if limit is None else limit
-        pixels = data.pool.pixels.nbytes + data.val.pixels.nbytes
-        fits = limit is None or residence(pixels, host=pixels, device=limit) is Residence.DEVICE
+        size = data.pool.nbytes + data.val.nbytes
+        fits = limit is None or residence(size, host=size, device=limit) is Residence.DEVICE
         move = to_device if fits else stay
         _kept[place] = DeviceData(move(data.pool, device), move(data.val, device))
     return _kept[place]

@@ -36,7 +36,7 @@ class Catalog:
         groups: group of each row, or None where the source has none.
         sealed: bool (N,), the rows that the source itself keeps for the test, or None.
         channels: 1 or 3.
-        sizes: least width, least height, greatest width, greatest height in pixels, as stored.
+        sizes: least width, least height, greatest width, greatest height in pixels, upright.
         attributes: further columns that are recorded and not trained on.
         fingerprint: names this content, however files are named or ordered.
         pixels: the way to the images themselves.
@@ -63,6 +63,11 @@ class Catalog:
     @property
     def target(self) -> Target:
         return self.targets.target
+
+    @property
+    def planes(self) -> int:
+        """Return how many bytes a pixel takes once decoded: its channels, and its mask where there is one."""
+        return self.channels + self.target.maps
 
     @property
     def labels(self) -> np.ndarray:

@@ -6,30 +6,98 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.config import setting, settings
+from trainables.config import is_a, setting, settings
 from trainables.errors import BadInput
+from trainables.tasks import IGNORED, TASKS, tuples
 
 SOURCES = ("aoi", "folder", "csv", "aidea", "elpv", "fashion_mnist", "cifar10")
 
-# The keys that a source reads beside `source`, `channels`, `val` and `seed`, which all of them read.
+CSV = {"root", "labels", "image_column", "image_folder", "group_column", "test"}
+MASKS = {"classes", "mask_values", "mask_channel", "ignore_value"}
+
+# The keys that a source reads for a task, beside `SHARED`, which all of them read.
 USES = {
-    "aoi": {"size", "test"},
-    "folder": {"root", "test_root", "test"},
-    "csv": {"root", "labels", "image_column", "label_column", "group_column", "test"},
-    "aidea": {"root", "test"},
-    "elpv": {"threshold", "test"},
-    "fashion_mnist": {"root"},
-    "cifar10": {"root"},
+    "classification": {
+        "aoi": {"size", "test"},
+        "folder": {"root", "test_root", "test"},
+        "csv": {*CSV, "label_column"},
+        "aidea": {"root", "test"},
+        "elpv": {"threshold", "test"},
+        "fashion_mnist": {"root"},
+        "cifar10": {"root"},
+    },
+    "landmarks": {
+        "csv": {*CSV, "flip_pairs"},
+    },
+    "segmentation": {
+        "csv": {*CSV, *MASKS, "mask_column"},
+        "folder": {"root", *MASKS, "mask_root", "test"},
+    },
 }
-SHARED = {"source", "channels", "val", "seed"}
+SHARED = {"task", "source", "channels", "val", "seed"}
 NEEDS = {
-    "folder": ("root",),
-    "csv": ("root", "labels"),
-    "aidea": ("root",),
-    "fashion_mnist": ("root",),
-    "cifar10": ("root",),
+    "classification": {
+        "folder": ("root",),
+        "csv": ("root", "labels"),
+        "aidea": ("root",),
+        "fashion_mnist": ("root",),
+        "cifar10": ("root",),
+    },
+    "landmarks": {
+        "csv": ("root", "labels"),
+    },
+    "segmentation": {
+        "csv": ("root", "labels", "classes"),
+        "folder": ("root", "mask_root", "classes"),
+    },
 }
-NEED_HINTS = {"root": "give the folder of the data set", "labels": "give the name of the label file inside the root"}
+NEED_HINTS = {
+    "root": "give the folder of the data set",
+    "labels": "give the name of the label file inside the root",
+    "mask_root": "give the folder of the masks, which is laid out as the root is",
+    "classes": "give the names of the classes in the order of their index, such as [background, defect]",
+}
+
+
+def pairs_complaint(pairs: tuple, config: DataConfig) -> str | None:
+    """Return what is wrong with `data.flip_pairs`, if anything."""
+    if not all(isinstance(pair, tuple) and len(pair) == 2 and all(is_a(number, int) for number in pair) for pair in pairs):
+        return f"{pairs!r:.80} are not pairs of whole numbers"
+    numbers = [number for pair in pairs for number in pair]
+    if min(numbers, default=0) < 0:
+        return f"there is no point {min(numbers)}"
+    twice = [number for number in numbers if numbers.count(number) > 1]
+    return f"point {twice[0]} stands twice, and has one partner" if twice else None
+
+
+def classes_complaint(classes: tuple, config: DataConfig) -> str | None:
+    """Return what is wrong with `data.classes`, if anything."""
+    if not all(isinstance(name, str) and name.strip() for name in classes):
+        return f"{classes!r:.80} are not names"
+    if not 2 <= len(classes) < IGNORED:
+        return f"{len(classes)} is no number of classes, which are 2 to {IGNORED - 1}"
+    twice = [name for name in classes if classes.count(name) > 1]
+    return f"{twice[0]!r} stands twice" if twice else None
+
+
+def values_complaint(values: tuple, config: DataConfig) -> str | None:
+    """Return what is wrong with `data.mask_values`, if anything."""
+    grey = all(is_level(value) for value in values)
+    if not grey and not all(isinstance(value, tuple) and len(value) == 3 and all(map(is_level, value)) for value in values):
+        return f"{values!r:.80} are neither grey values from 0 to 255 nor colours of three"
+    if len(values) != len(config.classes):
+        return f"{len(values)} values for {len(config.classes)} classes"
+    if not grey and config.mask_channel is not None:
+        return "colours are not of one channel, remove mask_channel"
+    twice = [value for value in values if values.count(value) > 1]
+    return f"{list(twice[0]) if not grey else twice[0]} stands twice" if twice else None
+
+
+def is_level(value: Any) -> bool:
+    return is_a(value, int) and 0 <= value <= 255
+
+
+LISTS = {"flip_pairs": pairs_complaint, "classes": classes_complaint, "mask_values": values_complaint}
 
 
 def key(default: Any, help: str, **rules: Any) -> Any:
@@ -44,12 +112,31 @@ class DataConfig:
     Raises `BadInput` for a value out of range, a key that the source needs and lacks, and a key that it would ignore.
     """
 
+    task: str = key("classification", "what is to be found in an image", choices=tuple(TASKS))
     source: str = key("aoi", "kind of data set", choices=SOURCES)
     root: str | None = key(None, "folder of the data set, relative to the current directory")
     labels: str | None = key(None, "csv: name of the label file inside the root")
-    image_column: str = key("image", "csv: column of the image path, relative to the root")
+    image_folder: str | None = key(None, "csv: folder inside the root that paths start from; by default the root itself")
+    image_column: str = key("image", "csv: column of the image path")
     label_column: str = key("label", "csv: column of the label")
     group_column: str | None = key(None, "csv: column of the group (a person, a panel) that stays on one side")
+    flip_pairs: tuple | None = key(
+        None, "landmarks: numbers of the points that a flip exchanges", form="a list of pairs such as [[0, 4], [5, 8]]"
+    )
+    mask_column: str = key("mask", "segmentation, csv: column of the mask path")
+    mask_root: str | None = key(None, "segmentation, folder: second folder with a mask for each image, of the same name")
+    classes: tuple | None = key(
+        None, "segmentation: names of the classes by index", form="a list of names such as [background, defect]"
+    )
+    mask_values: tuple | None = key(
+        None,
+        "segmentation: how masks write each class; by default its index",
+        form="a list of grey values such as [0, 255], or of colours such as [[0, 0, 0], [255, 0, 0]], one for each class",
+    )
+    mask_channel: int | None = key(None, "segmentation: channel of a mask that is read, from 0", low=0, high=3)
+    ignore_value: int | None = key(
+        None, "segmentation: grey value, or colour as 0xRRGGBB, of pixels without a class", low=0, high=0xFFFFFF
+    )
     channels: int | None = key(None, "1 for grey or 3 for colour; grey when every image is grey", low=1, high=3)
     size: int = key(128, "aoi: side in pixels at which images are generated", low=16, high=1024)
     threshold: float = key(0.5, "elpv: defect probability from which a cell is defective", above=0, high=1)
@@ -63,6 +150,11 @@ class DataConfig:
             if complaint := rule.complaint(getattr(self, name)):
                 raise BadInput(f"{name}: {complaint}", key=f"data.{name}")
         self._check_keys()
+        for name, check in LISTS.items():
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuples(getattr(self, name)))
+                if complaint := check(getattr(self, name), self):
+                    raise BadInput(f"{name}: {complaint}; {settings(type(self))[name].expects()}", key=f"data.{name}")
         if self.channels == 2:
             raise BadInput("channels: 2 is neither grey nor colour; give 1 or 3", key="data.channels")
         if self.test + self.val >= 1:
@@ -70,13 +162,17 @@ class DataConfig:
             raise BadInput(f"{shares} leave nothing to train on; give shares whose sum is below 1", key="data.val")
 
     def _check_keys(self) -> None:
-        for name in NEEDS.get(self.source, ()):
+        if self.source not in USES[self.task]:
+            mend = f"choose among {', '.join(USES[self.task])}"
+            raise BadInput(f"source: {self.source} has no data for {self.task}; {mend}", key="data.source")
+        what = f"source {self.source}" if self.task == "classification" else f"{self.task} from source {self.source}"
+        for name in NEEDS[self.task].get(self.source, ()):
             if not getattr(self, name):
-                raise BadInput(f"{name}: source {self.source} needs it; {NEED_HINTS[name]}", key=f"data.{name}")
+                raise BadInput(f"{name}: {what} needs it; {NEED_HINTS[name]}", key=f"data.{name}")
         for field in dataclasses.fields(self):
-            if field.name not in SHARED | USES[self.source] and getattr(self, field.name) != field.default:
+            if field.name not in SHARED | USES[self.task][self.source] and getattr(self, field.name) != field.default:
                 raise BadInput(
-                    f"{field.name}: source {self.source} does not use it; remove it", key=f"data.{field.name}"
+                    f"{field.name}: {what} does not use it; remove it", key=f"data.{field.name}"
                 )
         if self.test_root is not None and self.test != DataConfig.test:
             raise BadInput("test: test_root already is the sealed test; remove one of the two", key="data.test")

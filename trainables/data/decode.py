@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm"})
@@ -66,7 +66,7 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 
 def inspect(content: bytes) -> tuple[int, int, bool]:
-    """Return width, height (as stored) and whether the image is grey, after as full a check as is cheap.
+    """Return width, height (upright) and whether the image is grey, after as full a check as is cheap.
 
     A PNG's checksums are verified; any other format is decoded, a JPEG at an eighth of its size.
     Raises `Unreadable`.
@@ -74,14 +74,22 @@ def inspect(content: bytes) -> tuple[int, int, bool]:
     if not content:
         raise Unreadable("the file is empty")
     image = open_image(BytesIO(content))
-    width, height, grey = *image.size, image.mode in GREY_MODES
+    grey = image.mode in GREY_MODES
     with reasons():
+        width, height = upright(image)
         if image.format == "PNG":
             image.verify()
         else:
             image.draft(None, (max(1, width // 8), max(1, height // 8)))
             image.load()
     return width, height, grey
+
+
+def upright(image: Image.Image) -> tuple[int, int]:
+    """Return width and height once turned by the EXIF orientation, of an image that need not be loaded."""
+    told = image.format != "PNG" or "exif" in image.info  # a PNG without would be decoded to look for it
+    turned = told and image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+    return (image.height, image.width) if turned else image.size
 
 
 def decode(file: BinaryIO) -> Image.Image:

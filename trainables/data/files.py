@@ -132,5 +132,5 @@ def refuse_outside(paths: Iterable[Path], root: Path, key: str) -> None:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Tell whether a path stays in ``root`` (itself resolved) once symbolic links are followed."""
-    return os.path.realpath(path).startswith(os.path.join(root, ""))
+    """Tell whether a path is ``root`` (itself resolved) or stays in it once symbolic links are followed."""
+    return os.path.join(os.path.realpath(path), "").startswith(os.path.join(root, ""))

@@ -105,6 +105,15 @@ def map_sizes(catalog: Catalog, rows: np.ndarray, paths: Mapping[int, Path], cac
     return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
 
 
+def mapped(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return ``array`` from a mapped ``.npy`` file, written now."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(part, "wb") as file:
+        np.save(file, array)
+    part.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
 def trial_data(
     catalog: Catalog, split: Split, sizes: Sequence[int], cache: Path | None = None, limit: int | None = None
 ) -> dict[int, TrialData]:
@@ -116,7 +125,7 @@ def trial_data(
         limit: bytes of pixels beyond which they are decoded to files there; by default a share of this host's memory.
     """
     keys = {size: data_key(catalog, split, size) for size in sizes}
-    decoded = sum(decoded_bytes(len(split.pool) + len(split.val), catalog.channels, size) for size in sizes)
+    decoded = sum(decoded_bytes(len(split.pool) + len(split.val), catalog.planes, size) for size in sizes)
     limit = host_limit() if limit is None else limit
     to_files = cache is not None and residence(decoded, host=limit, device=None) is Residence.FILE
 
@@ -125,11 +134,15 @@ def trial_data(
             return load_sizes(catalog, rows, sizes, catalog.channels, cache)
         return map_sizes(catalog, rows, {size: cache / f"{key}-{name}.npy" for size, key in keys.items()}, cache)
 
+    def targets(name: str, rows: np.ndarray, size: int) -> np.ndarray:
+        array = catalog.targets.array(rows, size)
+        return mapped(array, cache / f"{keys[size]}-{name}-masks.npy") if to_files and catalog.target.maps else array
+
     pool, val = load("pool", split.pool), load("val", split.val)
     return {
         size: TrialData(
-            pool=Images(pool[size], catalog.targets.array(split.pool, size)),
-            val=Images(val[size], catalog.targets.array(split.val, size)),
+            pool=Images(pool[size], targets("pool", split.pool, size)),
+            val=Images(val[size], targets("val", split.val, size)),
             target=catalog.target,
             size=size,
             channels=catalog.channels,

@@ -39,14 +39,14 @@ def host_limit() -> int:
     return int(HOST_SHARE * (memory if limit == "max" else min(memory, int(limit))))
 
 
-def decoded_bytes(rows: int, channels: int, size: int) -> int:
-    """Return the bytes of ``rows`` decoded images."""
-    return rows * channels * size**2
+def decoded_bytes(rows: int, planes: int, size: int) -> int:
+    """Return the bytes of ``rows`` decoded images; ``planes`` are their channels, and the mask where there is one."""
+    return rows * planes * size**2
 
 
-def describe(rows: int, channels: int, sizes: list[int], *, host: int, device: int | None) -> str:
+def describe(rows: int, planes: int, sizes: list[int], *, host: int, device: int | None) -> str:
     """Return in one line what the images of a search take and where they will be."""
-    each = {size: decoded_bytes(rows, channels, size) for size in sizes}
+    each = {size: decoded_bytes(rows, planes, size) for size in sizes}
     decoded = sum(each.values())
     found = {size: residence(count, decoded=decoded, host=host, device=device) for size, count in each.items()}
     parts = []

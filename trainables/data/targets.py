@@ -39,6 +39,9 @@ class Targets(Protocol):
     def tally(self) -> dict[str, int]:
         """Return in how many images each class or point is found."""
 
+    def summary(self) -> str:
+        """Return the same in a line for people."""
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -85,6 +88,13 @@ class Labels:
     def tally(self) -> dict[str, int]:
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
+
+    def summary(self) -> str:
+        return in_words(self.tally())
+
+
+def in_words(tally: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in tally.items())
 
 
 def images(count: int) -> str:

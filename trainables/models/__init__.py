@@ -27,13 +27,14 @@ MODELS = {
     "shufflenet_v2_x0_5": "trainables.models.shufflenet_v2_x0_5",
     "simple_cnn": "trainables.models.simple_cnn",
     "squeezenet1_1": "trainables.models.squeezenet1_1",
+    "unet_small": "trainables.models.unet_small",
     "vgg16": "trainables.models.vgg16",
     "vgg19": "trainables.models.vgg19",
     "vit_b_16": "trainables.models.vit_b_16",
     "vit_tiny": "trainables.models.vit_tiny",
 }
 
-MAPS = ("alexnet_fcn",)  # these give (N, outputs, size, size), all others (N, outputs)
+MAPS = ("alexnet_fcn", "unet_small")  # these give (N, outputs, size, size), all others (N, outputs)
 
 OPTIONS = ("patch_size", "depth")  # settings of a trial that reach only a network whose `build` names them
 

@@ -9,13 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-TASKS = {"classification": "trainables.tasks.classification"}
+TASKS = {
+    "classification": "trainables.tasks.classification",
+    "landmarks": "trainables.tasks.landmarks",
+    "segmentation": "trainables.tasks.segmentation",
+}
 
 METRICS = {
     "classification": {"accuracy": "max", "balanced_accuracy": "max", "macro_f1": "max", "loss": "min"},
-}
+    "landmarks": {
+        "pixel_distance": "min", "pixel_diff": "min", "normalised_distance": "min", "normalised_diff": "min", "loss": "min",
+    },
+    "segmentation": {"mean_iou": "max", "pixel_accuracy": "max", "loss": "min"},
+}  # fmt: skip
 
-HEADS = {"classification": (1, False)}  # outputs for each name of the target, and whether each is a map of the image
+IGNORED = 255  # class of a mask's pixels that stand for nothing
+
+NORMALISED = {"pixel_distance": "normalised_distance", "pixel_diff": "normalised_diff"}
+"""Metrics in pixels of the network's image, with those that compare between images of another size."""
+
+HEADS = {"classification": (1, False), "landmarks": (2, False), "segmentation": (1, True)}
+"""Outputs for each name of the target, and whether each is a map of the image."""
+
+UNUSED = {"classification": (), "landmarks": ("label_smoothing", "class_weights"), "segmentation": ()}
+"""Settings of a trial that mean nothing to the task."""
+
+Value = int | tuple[int, int, int]  # how a mask writes a class: as a grey value, or as red, green and blue
 
 
 @dataclass(frozen=True)
@@ -24,16 +43,25 @@ class Target:
 
     Attributes:
         task: one of `TASKS`.
-        names: of the classes, in the order of their index.
+        names: of the classes or points, in the order of their index.
+        pairs: numbers of the points that are left and right of each other.
+        values: how masks write each class; empty where they write its index.
     """
 
     task: str
     names: tuple[str, ...]
+    pairs: tuple[tuple[int, int], ...] = ()
+    values: tuple[Value, ...] = ()
 
     @property
     def outputs(self) -> int:
         """Width of the network's head."""
         return HEADS[self.task][0] * len(self.names)
+
+    @property
+    def noun(self) -> str:
+        """What the names are of."""
+        return "points" if self.task == "landmarks" else "classes"
 
     @property
     def maps(self) -> bool:
@@ -43,4 +71,9 @@ class Target:
 
 def read_target(written: dict[str, Any]) -> Target:
     """Return the target that was written as JSON; raises `KeyError` or `TypeError` where it is none."""
-    return Target(**{**written, "names": tuple(written["names"])})
+    return Target(written["task"], *(tuples(written[name]) for name in ("names", "pairs", "values")))
+
+
+def tuples(value: Any) -> Any:
+    """Return lists, and those inside them, as tuples."""
+    return tuple(map(tuples, value)) if isinstance(value, (list, tuple)) else value

@@ -13,25 +13,31 @@ from torch.nn import functional as F
 
 from trainables.augment import augment
 from trainables.config import TrialConfig
+from trainables.data.cache import DeviceImages
+from trainables.data.stream import HostImages
 from trainables.tasks import Target
 from trainables.tasks.task import Answer
+from trainables.tasks.weights import class_weights
 
 
-def make(target: Target, config: TrialConfig, targets: Tensor | None = None) -> Classification:
+def make(target: Target, config: TrialConfig, pool: DeviceImages | HostImages | None = None) -> Classification:
     """Make the task as `trainables.tasks.task.make_task` says."""
-    return Classification(target.names, config.label_smoothing)
+    return Classification(target.names, config.label_smoothing, class_weights(config, pool, len(target.names)))
 
 
 class Classification:
     """The loss, the metrics and the prediction of images (N, ...) with labels (N) in 0..K-1.
 
     A metric is made from sums over batches, so that they stay on the device until the epoch ends.
+
+    Args:
+        classes: names of the classes.
+        label_smoothing: share of the target spread over all classes in the training loss.
+        weights: of each class in the training loss (K), on the device; None for equal ones.
     """
 
-    def __init__(self, classes: Sequence[str], label_smoothing: float = 0.0):
-        self.classes = tuple(classes)
-        self.outputs = len(self.classes)
-        self.label_smoothing = label_smoothing
+    def __init__(self, classes: Sequence[str], label_smoothing: float = 0.0, weights: Tensor | None = None):
+        self.classes, self.label_smoothing, self.weights = tuple(classes), label_smoothing, weights
 
     def augment(self, images: Tensor, labels: Tensor, config: TrialConfig, fill: Tensor) -> tuple[Tensor, Tensor]:
         """Return the images changed; what they show stays."""
@@ -39,20 +45,16 @@ class Classification:
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy to train on, in nats."""
-        return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits.float(), labels, self.weights, label_smoothing=self.label_smoothing)
 
     def measure(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what `scores` needs of a batch: the summed cross entropy, then the K×K confusion counts (1 + K*K).
 
-        The sums of two batches add up to those of both. The loss is without label smoothing,
-        so that trials which smooth differently compare.
+        The sums of two batches add up to those of both. The loss is without label smoothing
+        and weights, so that trials which differ in them compare.
         """
         loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-        cells = labels * self.outputs + logits.argmax(1)
-        # scatter_add, because bincount asks the device how large its result is and so waits for it.
-        counts = torch.zeros(self.outputs**2, dtype=torch.float64, device=logits.device)
-        counts.scatter_add_(0, cells, torch.ones_like(cells, dtype=torch.float64))
-        return torch.cat([loss.double().view(1), counts])
+        return torch.cat([loss.double().view(1), count_pairs(labels, logits.argmax(1), len(self.classes))])
 
     def scores(self, sums: Sequence[float]) -> dict[str, float]:
         """Return the metrics from the summed `measure` of all batches; the loss and those of `confusion_scores`."""
@@ -73,6 +75,16 @@ class Classification:
         shares = {name: round(float(value), 6) for name, value in zip(self.classes, prediction, strict=True)}
         fields = {"class": name, "probability": round(probability, 6), "probabilities": shares}
         return Answer(f"{name} {probability:.4f}", fields)
+
+
+def count_pairs(truth: Tensor, predicted: Tensor, classes: int, counted: Tensor | None = None) -> Tensor:
+    """Return how often each of ``classes`` was taken for each, float64 (classes²), where ``counted`` is true."""
+    cells, once = truth * classes + predicted, torch.ones_like(truth, dtype=torch.float64)
+    if counted is not None:
+        cells, once = torch.where(counted, cells, 0), once * counted
+    # scatter_add, because bincount asks the device how large its result is and so waits for it.
+    counts = torch.zeros(classes**2, dtype=torch.float64, device=truth.device)
+    return counts.scatter_add_(0, cells.flatten(), once.flatten())
 
 
 def table(cells: Sequence[float]) -> list[Sequence[float]]:

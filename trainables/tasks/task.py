@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from trainables.config import TrialConfig
+from trainables.data.cache import DeviceImages
+from trainables.data.stream import HostImages
 from trainables.tasks import TASKS, Target
 
 
@@ -55,6 +57,6 @@ class Task(Protocol):
         """Return one row of `predict` for people and files; ``size`` is the image's own width and height in pixels."""
 
 
-def make_task(target: Target, config: TrialConfig, targets: Tensor | None = None) -> Task:
-    """Make the task that ``config`` asks for; ``targets`` are those of the training pool, where it is to be trained."""
-    return importlib.import_module(TASKS[target.task]).make(target, config, targets)
+def make_task(target: Target, config: TrialConfig, pool: DeviceImages | HostImages | None = None) -> Task:
+    """Make the task that ``config`` asks for; ``pool`` holds the training rows, where it is to be trained."""
+    return importlib.import_module(TASKS[target.task]).make(target, config, pool)

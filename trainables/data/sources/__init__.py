@@ -8,13 +8,22 @@ from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
 
 READERS = {
-    "aoi": "trainables.data.sources.generated",
-    "folder": "trainables.data.sources.folder",
-    "csv": "trainables.data.sources.label_file",
-    "aidea": "trainables.data.sources.aidea",
-    "elpv": "trainables.data.sources.elpv",
-    "fashion_mnist": "trainables.data.sources.fashion_mnist",
-    "cifar10": "trainables.data.sources.cifar10",
+    "classification": {
+        "aoi": "trainables.data.sources.generated",
+        "folder": "trainables.data.sources.folder",
+        "csv": "trainables.data.sources.label_file",
+        "aidea": "trainables.data.sources.aidea",
+        "elpv": "trainables.data.sources.elpv",
+        "fashion_mnist": "trainables.data.sources.fashion_mnist",
+        "cifar10": "trainables.data.sources.cifar10",
+    },
+    "landmarks": {
+        "csv": "trainables.data.sources.point_file",
+    },
+    "segmentation": {
+        "csv": "trainables.data.sources.mask_file",
+        "folder": "trainables.data.sources.mask_folder",
+    },
 }
 
 
@@ -23,4 +32,4 @@ def scan(config: DataConfig) -> Catalog:
 
     Raises `BadInput` for a folder or file that is missing, empty or damaged, for wrong labels and for too few images.
     """
-    return importlib.import_module(READERS[config.source]).scan(config)
+    return importlib.import_module(READERS[config.task][config.source]).scan(config)

@@ -87,8 +87,8 @@ def read_lines(file: Path) -> list[str]:
     return lines
 
 
-def image_paths(table: Table, column: str, folder: Path, root: Path) -> list[Path]:
-    """Return the image of every row, a path relative to ``folder``.
+def image_paths(table: Table, column: str, folder: Path, root: Path, *, repeated: bool = False) -> list[Path]:
+    """Return the image of every row, a path relative to ``folder``; ``repeated`` allows the same one in several rows.
 
     Raises:
         BadInput: with the line, for a path that leaves ``root``, an image listed twice or images that are missing.
@@ -98,7 +98,7 @@ def image_paths(table: Table, column: str, folder: Path, root: Path) -> list[Pat
     for row in table.rows:
         name = row.cells[column]
         path = inside_path(table, row, name, folder, root)
-        if name in seen:
+        if name in seen and not repeated:
             raise table.error(f"{name!r} already stands on line {seen[name]}; keep one of the two", row)
         seen[name] = row.line
         paths.append(path)
