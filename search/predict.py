@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def write_pictures(files: dict[Path, Path], found: Sequence[Answer], output: str
             raise BadInput(f"{what}; give another -o, or one folder at a time", file=str(place))
     for place, answer in zip(places, found, strict=True):
         write_file(place, answer.picture)
-    return [Answer(f"{place} ({answer.text})", {"mask": str(place), **answer.fields})
+    return [replace(answer, text=f"{place} ({answer.text})", fields={"mask": str(place), **answer.fields})
             for place, answer in zip(places, found, strict=True)]
 
 

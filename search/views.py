@@ -100,7 +100,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
         *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),
-        f"{summary['metric']:<10}{score_text(summary['val'])} on the validation rows "
+        f"{summary['metric']:<9} {score_text(summary['val'])} on the validation rows "
         "(picked as the best of all trials, so it flatters)",
         f"{'':<10}{score_text(summary['test'])} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
         f"{score_text(low)} to {score_text(high)} ({summary['interval_method']})",

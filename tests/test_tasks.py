@@ -230,6 +230,17 @@ def test_a_class_that_is_neither_there_nor_predicted_has_no_iou():
     assert task.details(sums)["iou"] == {"a": 1, "b": None, "c": None}
 
 
+def test_the_training_loss_adds_dice_by_hand():
+    """Four pixels, probabilities 0.8 for what is right in three of them and wrong in the last; one more is ignored."""
+    truth = torch.tensor([[[0, 0], [1, 0]], [[IGNORED, IGNORED], [IGNORED, IGNORED]]], dtype=torch.uint8)
+    found = torch.tensor([[[0, 0], [1, 1]], [[0, 0], [0, 0]]])
+    logits = math.log(4) * F.one_hot(found, 2).movedim(3, 1).float()
+    entropy = -(3 * math.log(0.8) + math.log(0.2)) / 4
+    first = (2 * (0.8 + 0.8 + 0.2) + 1) / (0.8 + 0.8 + 0.2 + 0.2 + 3 + 1)
+    second = (2 * 0.8 + 1) / (0.2 + 0.2 + 0.8 + 0.8 + 1 + 1)
+    assert Segmentation(("a", "b")).loss(logits, truth).item() == pytest.approx(entropy + 1 - (first + second) / 2, rel=1e-5)
+
+
 def test_ignored_pixels_have_no_part_in_the_gradient():
     task = Segmentation(("a", "b"), weights=torch.tensor([0.5, 4.0]))
     logits = torch.randn(1, 2, 2, 2, requires_grad=True)

@@ -47,12 +47,16 @@ class Segmentation:
         return images, masks
 
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Return the mean cross entropy of the pixels that count, each by the weight of its class, in nats."""
+        """Return the mean cross entropy of the pixels that count, in nats and by the weights of classes, plus `dice_loss`.
+
+        The sum is that of nnU-Net (Isensee et al., Nature Methods 18, 2021). Cross entropy alone long stays with the most
+        frequent class: after 12 epochs on magnetic tiles, of which defects are 2.5 %, it had found no defect.
+        """
         losses = cross_entropy(logits, masks, weight=self.weights, label_smoothing=self.label_smoothing)
         counted = masks != IGNORED
         if self.weights is not None:
             counted = counted * self.weights[torch.where(counted, masks, 0).long()]
-        return losses.sum() / counted.sum().clamp(min=1)
+        return losses.sum() / counted.sum().clamp(min=1) + dice_loss(logits, masks)
 
     def measure(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Return the summed cross entropy, without weights and smoothing, then the K×K counts of pixels (1 + K*K)."""
@@ -92,6 +96,17 @@ class Segmentation:
 def cross_entropy(logits: Tensor, masks: Tensor, **how: Any) -> Tensor:
     """Return the cross entropy of each pixel (N, S, S), 0 where it is ignored."""
     return F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORED, reduction="none", **how)
+
+
+def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return 1 - 2·|P ∩ T| / (|P| + |T|), the mean over classes, of probabilities P and truth T of the batch.
+
+    Milletari et al., V-Net, 2016. Both sides of the fraction have 1 added, so that a class which is nowhere costs nothing.
+    """
+    shares = logits.float().softmax(1) * (masks != IGNORED)[:, None]
+    truth = torch.stack([masks == index for index in range(logits.shape[1])], 1)
+    both = (shares * truth).sum((0, 2, 3))
+    return (1 - (2 * both + 1) / (shares.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)).mean()
 
 
 def ious(confusion: Sequence[Sequence[float]]) -> list[float | None]:
