@@ -139,7 +139,8 @@ class TestSegmentation:
             assert cli.main(["predict", "squares", str(image), *more, "--results", str(results)]) == 2
             err = capsys.readouterr().err
             assert expected in err and err.count("\n") == 1
-        assert Image.open(image).mode == "L" and Image.open(image).size == (32, 24)
+        with Image.open(image) as left:
+        assert left.size == (32, 24) and left.mode == "L"
 
     def test_the_registered_model_gives_classes_of_pixels(self, segmentation):
         root, _, outcome = segmentation
