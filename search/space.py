@@ -150,13 +150,20 @@ class Space:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, overrides included, that a space file could hold."""
-        sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS if name != "space"}
+        sections = {name: as_lists(dataclasses.asdict(getattr(self, name))) for name in SECTIONS if name != "space"}
         return {"name": self.name, "search": self.search, "space": self.trunk.as_dict(), **sections}
 
 
 def values_of(form: Any) -> Sequence[Any] | None:
     """Return what one way in which a parameter is given comes to, or None where it is without number."""
     return form.grid() if isinstance(form, Parameter) else [form]
+
+
+def as_lists(value: Any) -> Any:
+    """Return tuples, also those in a dictionary, as the lists that YAML and JSON have."""
+    if isinstance(value, dict):
+        return {name: as_lists(item) for name, item in value.items()}
+    return [as_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
