@@ -140,7 +140,7 @@ class TestSegmentation:
             err = capsys.readouterr().err
             assert expected in err and err.count("\n") == 1
         with Image.open(image) as left:
-        assert left.size == (32, 24) and left.mode == "L"
+            assert left.size == (32, 24) and left.mode == "L"
 
     def test_the_registered_model_gives_classes_of_pixels(self, segmentation):
         root, _, outcome = segmentation
