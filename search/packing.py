@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from search.endings import Kind
-from search.plan import Plan, bounds
+from search.networks import bounds
+from search.plan import Plan
 from search.trials import Trial
 from trainables.config import TrialConfig
 from trainables.data.residence import DEVICE_SHARE, decoded_bytes

@@ -10,27 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SpaceError
-from search.parameters import Choice, Float, Int
+from search.limits import broken, check_limits, least
+from search.networks import Network, count_all, ends, memory
 from search.resources import Machine, this_machine
 from search.space import Space, values_of
 from trainables.config import TrialConfig
-from trainables.cost import Cost, cost, options_taken
+from trainables.cost import Cost
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
 from trainables.data.residence import DEVICE_SHARE, describe, host_limit
 from trainables.errors import BadInput
 from trainables.memory import USABLE
-from trainables.models import OPTIONS, published
+from trainables.models import published
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A space beside its data, its networks and its machine, found to fit together."""
+    """A space beside its data, its networks and its machine, found to fit together.
+
+    ``networks`` are those that exist; ``impossible`` says why an architecture does not take an image size.
+    """
 
     space: Space
     catalog: Catalog
     split: Split
     machine: Machine
-    costs: dict[tuple[str, int], Cost]
+    networks: tuple[tuple[Network, Cost], ...]
+    impossible: dict[tuple[str, int], str]
     rungs: tuple[int, ...]
 
     def residence(self) -> str:
@@ -45,9 +50,11 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Lines for the user about what is allowed in space and data but hardly meant."""
-        place = self.space.where("data.root")
-        return (*self.space.warnings, *(f"{place}: data: {warning}" for warning in self.catalog.targets.warnings))
+        """Lines for the user about what is allowed in space and data but hardly meant or never tried."""
+        data, size = map(self.space.where, ("data.root", "space.image_size"))
+        found = [f"{data}: data: {warning}" for warning in self.catalog.targets.warnings]
+        found += [f"{size}: space.image_size: {reason}; these are never tried together" for reason in self.impossible.values()]
+        return (*self.space.warnings, *found)
 
 
 def make_plan(space: Space, machine: Machine | None = None) -> Plan:
@@ -62,14 +69,12 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
         _check_starts(space)
-        costs = {
-            (label, size): cost(name, catalog.channels, catalog.target.outputs, size, maps=catalog.target.maps, **options)
-            for label, name, size, options in networks(space)
-        }
+        counted, impossible = count_all(space, catalog.channels, catalog.target.outputs, catalog.target.maps)
+        check_limits(space.limits, least(space, counted))
     except BadInput as problem:
         raise SpaceError.of(problem, space.where) from None
     schedule = space.schedule
-    return Plan(space, catalog, parts, machine, costs,
+    return Plan(space, catalog, parts, machine, tuple(counted), impossible,
                 rungs(schedule.max_epochs, schedule.grace_period, schedule.reduction_factor))
 
 
@@ -98,43 +103,6 @@ def starting_points(space: Space) -> Iterator[tuple[str, str | None]]:
     for pretrained, *others in space.forms("pretrained", "architecture", "weights"):
         if True in values_of(pretrained):
             yield from itertools.product(*map(values_of, others))
-
-
-def networks(space: Space) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
-    """Yield each network at each image size as label, architecture, size and options.
-
-    Of the options that a network takes, the smallest and the largest value stand for all.
-    """
-    for architectures, sizes, *forms in space.forms("architecture", "image_size", *OPTIONS):
-        given = dict(zip(OPTIONS, forms, strict=True))
-        for name in values_of(architectures):
-            taken = {option: dict.fromkeys(ends(given[option])) for option in options_taken(name)}
-            for *values, size in itertools.product(*taken.values(), values_of(sizes)):
-                options = dict(zip(taken, values, strict=True))
-                searched = ", ".join(f"{key}={value}" for key, value in options.items() if key in space.searched)
-                yield (f"{name}({searched})" if searched else name), name, size, options
-
-
-def bounds(space: Space, name: str) -> tuple[float, float]:
-    """Return the smallest and the largest value that parameter ``name`` can take."""
-    lows, highs = zip(*(ends(form) for (form,) in space.forms(name)), strict=True)
-    return min(lows), max(highs)
-
-
-def ends(form: Any) -> tuple[float, float]:
-    """Return the smallest and the largest value of one way in which a parameter is given."""
-    match form:
-        case Choice(options):
-            return min(options), max(options)
-        case Float(low, high) | Int(low, high):
-            return low, high
-    return form, form
-
-
-def memory(space: Space, cost: Cost) -> int:
-    """Return the bytes that a training step of a network needs at most, with the largest batch and optimizer's state."""
-    largest = bounds(space, "batch_size")[1], bounds(space, "momentum")[1]
-    return max(cost.memory(largest[0], optimizer, largest[1]) for optimizer in space.values("optimizer"))
 
 
 def rungs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
@@ -175,9 +143,10 @@ def fetch_weights(plan: Plan) -> None:
         return  # and torch stays out of the driver
     from trainables.models.pretrained import starting_weights
 
-    for (name, weights), (_, architecture, size, options) in itertools.product(starts, networks(plan.space)):
-        if name == architecture:
-            config = TrialConfig(architecture=name, pretrained=True, weights=weights, image_size=size, **options)
+    for (name, weights), (network, _) in itertools.product(starts, plan.networks):
+        if name == network.architecture:
+            config = TrialConfig(architecture=name, pretrained=True, weights=weights, image_size=network.size,
+                                 **network.options)
             starting_weights(config, plan.channels, plan.catalog.target.outputs)
 
 
@@ -208,9 +177,10 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         },
         "combinations": space.combinations(),
         "architectures": [
-            {"architecture": name, "image_size": size, "params": cost.params, "macs": cost.macs,
-             "attention_macs": cost.attention_macs, "thop_macs": cost.thop_macs, "memory": memory(space, cost)}
-            for (name, size), cost in plan.costs.items()
+            {"architecture": network.label, "image_size": network.size, "params": cost.params, "macs": cost.macs,
+             "attention_macs": cost.attention_macs, "thop_macs": cost.thop_macs, "memory": memory(space, cost)[1],
+             "forbidden": list(broken(space.limits, cost.figures(memory(space, cost)[0])))}
+            for network, cost in plan.networks
         ],
         "rungs": [*plan.rungs, space.schedule.max_epochs],
         "machine": {"cpus": plan.machine.cpus, "gpus": plan.machine.gpus, "concurrent": plan.machine.concurrent},

@@ -11,6 +11,7 @@ from search.endings import Kind
 from search.errors import Interrupted
 from search.finish import Outcome, finish
 from search.interrupt import Interrupts
+from search.limits import Screen
 from search.output import output_to
 from search.packing import Packing
 from search.plan import Plan, decode, make_plan
@@ -49,13 +50,14 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
     packing = Packing(plan, results)
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
+    screen = Screen(plan, results / "cache")
 
     trials = Trials(space.objective.name, space.objective.mode)
     with folders.recorded(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
         with Tracker(uri, results, plan, name, trials) as tracker, progress.showing(plan, trials, clock):
             progress.phase("starting workers")
             search_trials(plan, folder, data, trials, clock, interrupts, (tracker, progress, packing), packing.refuses,
-                          address, fit)
+                          screen.forbids, address, fit)
             if interrupts.signal is not None:
                 raise Interrupted(interrupts.signal)
             progress.phase("scoring the best on the sealed rows")
@@ -63,10 +65,10 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
 
 
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
-                  refuses=lambda config: None, address: str | None = None, fit=None) -> None:
+                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None) -> None:
     """Run trials until the budget is spent: Optuna asks, ASHA stops, Ray runs, the watchers are told.
 
-    ``refuses`` says of a `TrialConfig` why it is not to be started, or None.
+    ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
     """
     from ray import tune
 
@@ -78,7 +80,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     with ray_session(space.resources, plan.machine, address) as (ray, machine):
         searcher = OptunaSearcher(
             space, create_study(space, folder), trials, clock,
-            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses,
+            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses, forbids=forbids,
         )
         train = tune.with_parameters(
             trial.train,

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import optuna
 from ray.tune.search import Searcher
 
 from search.clock import Clock
 from search.endings import Kind, State, decide, unusable
 from search.space import Space
-from search.study import Study, create_study
+from search.study import Asked, Study, create_study
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
 
@@ -29,19 +28,20 @@ class OptunaSearcher(Searcher):
         watchers: objects with ``begin(trial)``, ``epoch(trial, row)`` and ``end(trial)``, told of every event.
         refuses: returns why a configuration is known not to fit its device, or None where it may; what is refused
             ends as FAILED without being started.
+        forbids: returns why a configuration is never to become a trial, or None where it may.
     """
 
     def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
-                 refuses: Callable[[TrialConfig], str | None] = lambda config: None):
+                 refuses: Callable[[TrialConfig], str | None] = lambda config: None,
+                 forbids: Callable[[TrialConfig], str | None] = lambda config: None):
         super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
-        self._refuses = refuses
-        self._by_id: dict[str, tuple[Trial, optuna.Trial]] = {}
+        self._refuses, self._forbids = refuses, forbids
+        self._by_id: dict[str, tuple[Trial, Asked]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while not self._spent() and (begun := self._study.ask()):
-            asked, params = begun
-            trial = Trial(asked.number, params, self._space.trial_config(params))
+        while not self._spent() and (asked := self._study.ask(self._allowed)):
+            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
             if reason := self._refuses(trial.config):
@@ -50,6 +50,9 @@ class OptunaSearcher(Searcher):
             self._by_id[trial_id] = trial, asked
             return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
         return Searcher.FINISHED
+
+    def _allowed(self, params: dict[str, Any]) -> bool:
+        return self._forbids(self._space.trial_config(params)) is None
 
     def _spent(self) -> bool:
         """Tell whether the budget forbids another trial: by number, or because none could finish in the time left."""
@@ -82,7 +85,7 @@ class OptunaSearcher(Searcher):
             self._end(trial, asked, stopped_by=reason)
         self._study.close()
 
-    def _end(self, trial: Trial, asked: optuna.Trial, **circumstances: Any) -> None:
+    def _end(self, trial: Trial, asked: Asked, **circumstances: Any) -> None:
         if trial.ending is not None:
             return
         trial.end(decide(trial.rows, self.metric, trial.config.epochs, **circumstances))

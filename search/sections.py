@@ -85,6 +85,20 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What no trial may cost; a network beyond any of these is never started."""
+
+    params_m: float | None = setting(None, f"most {COSTS['params_m']}", above=0, high=1e9)
+    macs_g: float | None = setting(None, f"most {COSTS['macs_g']}", above=0, high=1e9)
+    flops_g: float | None = setting(None, f"most {COSTS['flops_g']}", above=0, high=1e9)
+    memory_mb: float | None = setting(None, f"most {COSTS['memory_mb']}", above=0, high=1e9)
+    latency_ms: float | None = setting(None, "most milliseconds for one image, measured on this machine", above=0, high=1e9)
+
+    def given(self) -> dict[str, float]:
+        return {name: limit for name, limit in vars(self).items() if limit is not None}
+
+
+@dataclass(frozen=True)
 class Resources:
     """What one trial gets of the machine."""
 
@@ -116,6 +130,7 @@ SECTIONS = {
     "space": TrialConfig,
     "schedule": Schedule,
     "budget": Budget,
+    "limits": Limits,
     "resources": Resources,
     "tracking": Tracking,
 }

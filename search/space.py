@@ -21,6 +21,7 @@ from search.sections import (
     METRICS,
     SECTIONS,
     Budget,
+    Limits,
     Objective,
     Resources,
     Schedule,
@@ -60,6 +61,7 @@ class Space:
     fixed: dict[str, Any]
     schedule: Schedule
     budget: Budget
+    limits: Limits
     resources: Resources
     tracking: Tracking
     document: Document = dataclasses.field(repr=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from search.parameters import Choice, Float, Int, Parameter
 from search.space import Space
 from search.sqlite import commit_without_waiting, create_write_ahead
 
+DRAWS = 2000  # at random, to find one that is allowed
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
 
@@ -47,12 +50,21 @@ def create_study(space: Space, folder: Path) -> Study:
     return Study(space, memory, storage, record)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A trial that has begun: its number, its parameters, and what `Study` knows it by."""
+
+    number: int
+    params: dict[str, Any]
+    handle: optuna.Trial
+
+
 class Study:
     """Ask and tell. The sampler works in memory, since Optuna's SQL takes longer to ask for a trial than to sample it.
 
-    A trial has the same number in memory and in the file, which is Optuna's own, written by a thread in the order of
-    events: a killed process loses what it had not written in some milliseconds. A write that fails is raised by the
-    next call.
+    A trial has its number from the file, which is Optuna's own, written by a thread in the order of events: a killed
+    process loses what it had not written in some milliseconds. A write that fails is raised by the next call. In memory
+    there are also the suggestions that were not allowed and never became trials.
 
     Args:
         memory: the study that is sampled from.
@@ -64,31 +76,49 @@ class Study:
         self._memory, self._storage, self._record = memory, storage, record
         self._space = space
         self._grid = space.every() if space.search == "grid" else None
+        self._random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=space.data.seed))
         self._ids: dict[int, int] = {}
+        self._numbers = itertools.count()
         self._writer = ThreadPoolExecutor(1, "study-writer")
         self._writes: deque[Future[None]] = deque()
 
-    def ask(self) -> tuple[optuna.Trial, dict[str, Any]] | None:
-        """Begin a trial; return it with its parameters, or None where a grid has no more."""
+    def ask(self, allowed: Callable[[dict[str, Any]], bool] = lambda params: True) -> Asked | None:
+        """Begin a trial that is ``allowed``, or return None where none is found.
+
+        Where the sampler suggests what is not allowed, the next is drawn at random.
+        """
         if self._grid is not None:
-            params = next(self._grid, None)
-            if params is None:
-                return None
-            self._memory.enqueue_trial(self._space.labelled(params))
+            return self._begin(next(filter(allowed, self._grid), None))
         asked = self._memory.ask()
         params = self._space.draw(partial(suggest, asked))
-        begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
-        self._write(self._create, asked.number, begun)
-        return asked, params
+        if allowed(params):
+            return self._record_begin(asked, params)
+        self._memory.tell(asked, state=TrialState.FAIL)
+        drawn = (self._space.draw(partial(suggest, self._random.ask())) for _ in range(DRAWS))
+        return self._begin(next(filter(allowed, drawn), None))
 
-    def report(self, asked: optuna.Trial, value: float, epoch: int) -> None:
-        asked.report(value, epoch)
+    def _begin(self, params: dict[str, Any] | None) -> Asked | None:
+        """Begin the trial that has exactly ``params``."""
+        if params is None:
+            return None
+        self._memory.enqueue_trial(self._space.labelled(params))
+        asked = self._memory.ask()
+        return self._record_begin(asked, self._space.draw(partial(suggest, asked)))
+
+    def _record_begin(self, asked: optuna.Trial, params: dict[str, Any]) -> Asked:
+        begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
+        number = next(self._numbers)
+        self._write(self._create, number, begun)
+        return Asked(number, params, asked)
+
+    def report(self, asked: Asked, value: float, epoch: int) -> None:
+        asked.handle.report(value, epoch)
         self._write(self._set_value, asked.number, epoch, value)
 
-    def tell(self, asked: optuna.Trial, ending: Ending) -> None:
+    def tell(self, asked: Asked, ending: Ending) -> None:
         """End a trial; the value of one that was stopped is its last report."""
         value = ending.value if ending.state is State.COMPLETE else None
-        self._write(self._end, asked.number, self._memory.tell(asked, value, STATES[ending.state]), ending)
+        self._write(self._end, asked.number, self._memory.tell(asked.handle, value, STATES[ending.state]), ending)
 
     def close(self) -> None:
         """Wait until all is written."""

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.limits import broken
+from search.networks import memory
 from search.parameters import Branch, Choice, Parameter, shown
-from search.plan import Plan, memory
+from search.plan import Plan
 from search.progress import clock_text, score_text, short
+from search.space import Space
+from trainables.cost import Cost
 
 
 def plan(plan: Plan) -> str:
@@ -34,14 +38,26 @@ def plan(plan: Plan) -> str:
         "fixed",
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
-        *(f"  {name:<20} at {size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
-          f"{memory(space, cost) / 1e6:>6,.0f} MB a step"
-          for (name, size), cost in plan.costs.items()),
+        *(f"  {network.label:<20} at {network.size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
+          f"{memory(space, cost)[1] / 1e6:>6,.0f} MB a step{forbidden(space, cost)}"
+          for network, cost in plan.networks),
+        *([f"limits      {limits(space)}"] if space.limits.given() else []),
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
         f"budget      {budget(plan)}",
     ]
     return "\n".join(lines)
+
+
+def forbidden(space: Space, cost: Cost) -> str:
+    """Return what of a network's cost breaks the limits: always, or with some batches and optimizers."""
+    few, many = (next(broken(space.limits, cost.figures(bytes)), None) for bytes in memory(space, cost))
+    return f"; never tried: {few}" if few else f"; tried in part: up to {many}" if many else ""
+
+
+def limits(space: Space) -> str:
+    given = ", ".join(f"{name} {limit:g}" for name, limit in space.limits.given().items())
+    return given + ("; latency is measured when the search starts" if space.limits.latency_ms else "")
 
 
 def tally(values: Iterable[str]) -> str:

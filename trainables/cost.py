@@ -55,6 +55,11 @@ class Cost:
         states = STATES[optimizer] + (optimizer in ("sgd", "rmsprop") and momentum > 0)
         return 4 * self.params * (2 + states) + batch_size * self.activation_bytes
 
+    def figures(self, memory: int) -> dict[str, float]:
+        """Return the cost under the names of `COSTS`, for a training step of ``memory`` bytes."""
+        macs = self.thop_macs / 1e9
+        return {"params_m": self.params / 1e6, "macs_g": macs, "flops_g": 2 * macs, "memory_mb": memory / 1e6}
+
 
 def cost(architecture: str, channels: int, outputs: int, size: int, *, maps: bool | None = None, **options: Any) -> Cost:
     """Return the `Cost` of a network for images (channels, size, size).
@@ -79,11 +84,9 @@ def cost(architecture: str, channels: int, outputs: int, size: int, *, maps: boo
 
 
 def figures(config: TrialConfig, channels: int, outputs: int, maps: bool | None = None) -> dict[str, float]:
-    """Return what the network of ``config`` costs, under the names of `COSTS`."""
+    """Return what a trial of ``config`` costs, under the names of `COSTS`."""
     found = cost(config.architecture, channels, outputs, config.image_size, maps=maps, **config.options())
-    macs = found.thop_macs / 1e9
-    memory = found.memory(config.batch_size, config.optimizer, config.momentum) / 1e6
-    return {"params_m": found.params / 1e6, "macs_g": macs, "flops_g": 2 * macs, "memory_mb": memory}
+    return found.figures(found.memory(config.batch_size, config.optimizer, config.momentum))
 
 
 def check_size(architecture: str, size: int) -> None:
@@ -122,7 +125,14 @@ def memo() -> dict:
 
 @functools.cache  # for the later trials of a process
 def affine(architecture: str, channels: int, size: int, **options: Any) -> list[int]:
-    """Return the fields of `Cost`, each as what is fixed and what every output adds: they are affine in the outputs."""
+    """Return the fields of `Cost`, each as what is fixed and what every output adds: they are affine in the outputs.
+
+    They are affine in the number of equal blocks, too, and few of these are quicker to count.
+    """
+    blocks = options.get("depth", 1)
+    if blocks > 2 and "depth" in options_taken(architecture):
+        few = (affine(architecture, channels, size, **{**options, "depth": depth}) for depth in (1, 2))
+        return [first + (blocks - 1) * (second - first) for first, second in zip(*few, strict=True)]
     one, two = (astuple(count(architecture, channels, outputs, size, **options)) for outputs in (1, 2))
     terms = [term for first, second in zip(one, two, strict=True) for term in (2 * first - second, second - first)]
     return terms[:-2] if terms[-2:] == [0, 0] else terms
