@@ -1,4 +1,4 @@
-"""How a trial ends: one named way, decided here for Optuna, MLflow and the report alike."""
+"""How a trial ends: one named way, decided here for Optuna, MLflow and the report alike. And what ends a search."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ class Kind(StrEnum):
     SCHEDULER = "scheduler"
     BUDGET = "budget"
     INTERRUPTED = "interrupted"
+
+
+class Stop(StrEnum):
+    """What ended a search."""
+
+    TRIALS = "trials"
+    MINUTES = "minutes"
+    GPU_HOURS = "gpu_hours"
+    PATIENCE = "patience"
+    EXHAUSTED = "space exhausted"
 
 
 @dataclass(frozen=True)

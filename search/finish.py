@@ -49,6 +49,7 @@ class Outcome:
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
         trials: trials by end state.
         model: folder of `model.safetensors` and `model.json`.
+        ended_by: what ended the search, one of `Stop`.
         registered: URI by which MLflow serves the model.
         details: what the task shows of the sealed rows beside its metrics, such as the confusion matrix.
     """
@@ -74,6 +75,7 @@ class Outcome:
     run_id: str
     seconds: float
     details: dict[str, Any]
+    ended_by: str
     formula: str | None = None
 
 
@@ -103,7 +105,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
         interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
         model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
         experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=details,
-        formula=plan.space.objective.formula,
+        ended_by=trials.stop.value, formula=plan.space.objective.formula,
     )
     low, high = interval
     metrics = {"val": outcome.val, "test": test, "test_low": low, "test_high": high}

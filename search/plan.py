@@ -65,6 +65,7 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
     """
     try:
         machine = machine or this_machine(space.resources)
+        _check_budget(space, machine)
         catalog = scan(space.data)
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
@@ -76,6 +77,13 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
     schedule = space.schedule
     return Plan(space, catalog, parts, machine, tuple(counted), impossible,
                 rungs(schedule.max_epochs, schedule.grace_period, schedule.reduction_factor))
+
+
+def _check_budget(space: Space, machine: Machine) -> None:
+    """Refuse a budget that nothing would ever spend."""
+    if space.budget.gpu_hours is not None and not machine.gpus:
+        wrong = f"{space.budget.gpu_hours:g} hours of a GPU, and no GPU is used here; give budget.minutes, or remove it"
+        raise BadInput(wrong, key="budget.gpu_hours")
 
 
 def _check_batches(space: Space, pool: int) -> None:

@@ -38,7 +38,7 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
         SearchError: with the exit status and the one line that the command would print. Where the space, the data or
             the machine is to blame, nothing was created.
     """
-    clock = Clock(space.budget.minutes and 60 * space.budget.minutes)
+    clock = Clock(space.budget.minutes and 60 * space.budget.minutes, space.budget.gpu_hours and 3600 * space.budget.gpu_hours)
     progress = progress or Silent()
     name, results = space.name if name is None else name, Path(results)
 
@@ -78,6 +78,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
 
     space = plan.space
     with ray_session(space.resources, plan.machine, address) as (ray, machine):
+        clock.gpus = machine.gpus
         searcher = OptunaSearcher(
             space, create_study(space, folder), trials, clock,
             watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses, forbids=forbids,

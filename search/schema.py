@@ -46,7 +46,8 @@ def section_schema(section: str) -> dict[str, Any]:
         },
         "additionalProperties": False,
     }
-    return schema | ({"anyOf": [{"required": ["trials"]}, {"required": ["minutes"]}]} if section == "budget" else {})
+    ends = {"anyOf": [{"required": [name]} for name in ("trials", "minutes", "gpu_hours")]}
+    return schema | (ends if section == "budget" else {})
 
 
 def value_schema(rule: Setting) -> dict[str, Any]:

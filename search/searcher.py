@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.clock import Clock
-from search.endings import Kind, State, decide, unusable
+from search.endings import Kind, State, Stop, decide, unusable
 from search.space import Space
 from search.study import Asked, Study, create_study
 from search.trials import Trial, Trials
@@ -40,7 +40,7 @@ class OptunaSearcher(Searcher):
         self._by_id: dict[str, tuple[Trial, Asked]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while not self._spent() and (asked := self._study.ask(self._allowed)):
+        while not (stop := self._spent()) and (asked := self._study.ask(self._allowed)):
             trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
@@ -49,18 +49,20 @@ class OptunaSearcher(Searcher):
                 continue
             self._by_id[trial_id] = trial, asked
             return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
+        self._trials.stop = stop or Stop.EXHAUSTED
         return Searcher.FINISHED
 
     def _allowed(self, params: dict[str, Any]) -> bool:
         return self._forbids(self._space.trial_config(params)) is None
 
-    def _spent(self) -> bool:
-        """Tell whether the budget forbids another trial: by number, or because none could finish in the time left."""
-        limit = self._space.budget.trials
-        if limit is not None and len(self._trials) >= limit:
-            return True
-        finished = [trial.seconds for trial in self._trials.ended(State.COMPLETE)]
-        return self._clock.left <= min(finished, default=0)
+    def _spent(self) -> Stop | None:
+        """Return what of the budget forbids another trial; of time also where none could finish in what is left."""
+        budget, finished = self._space.budget, [trial.seconds for trial in self._trials.ended(State.COMPLETE)]
+        if budget.trials is not None and len(self._trials) >= budget.trials:
+            return Stop.TRIALS
+        if budget.patience is not None and self._trials.since_best() >= budget.patience:
+            return Stop.PATIENCE
+        return self._clock.tightest if self._clock.left <= min(finished, default=0) else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, asked = self._by_id[trial_id]
@@ -83,6 +85,8 @@ class OptunaSearcher(Searcher):
         """End every trial that is still running, stopped from outside for ``reason``, and write the record's last line."""
         for trial, asked in self._by_id.values():
             self._end(trial, asked, stopped_by=reason)
+        if self._trials.stop is None and self._clock.left <= 0:
+            self._trials.stop = self._clock.tightest
         self._study.close()
 
     def _end(self, trial: Trial, asked: Asked, **circumstances: Any) -> None:

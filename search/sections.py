@@ -74,14 +74,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Budget:
-    """When the search ends: after so many trials, so many minutes, or whichever comes first."""
+    """When the search ends: whichever comes first."""
 
     trials: int | None = setting(None, "most trials to start", low=1, high=1_000_000)
     minutes: float | None = setting(None, "most minutes from the first line to the last", above=0, high=1_000_000)
+    gpu_hours: float | None = setting(None, "most hours of all used GPUs together", above=0, high=1_000_000)
+    patience: int | None = setting(None, "trials that may end one after another without a better one", low=1, high=1_000_000)
 
     def __post_init__(self) -> None:
-        if self.trials is None and self.minutes is None:
-            raise BadInput("no budget; give trials, minutes or both", key="budget")
+        if self.trials is None and self.minutes is None and self.gpu_hours is None:
+            raise BadInput("no budget; give trials, minutes or gpu_hours, or several", key="budget")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.endings import Ending, State
+from search.endings import Ending, State, Stop
 from trainables.config import TrialConfig
 
 
@@ -45,6 +45,7 @@ class Trials:
 
     def __init__(self, metric: str, mode: str):
         self.metric, self.mode = metric, mode
+        self.stop: Stop | None = None  # what ended the search, once something has
         self._trials: dict[int, Trial] = {}
 
     def add(self, trial: Trial) -> None:
@@ -85,3 +86,8 @@ class Trials:
     def best(self) -> Trial | None:
         """Return the best trial so far, or None: never a stopped one while a finished one exists."""
         return next(iter(self.ranked()), None)
+
+    def since_best(self) -> int:
+        """Return how many trials have ended since the best one, or in all where there is none."""
+        best = self.best()
+        return sum(trial.ended is not None and (best is None or trial.ended > best.ended) for trial in self)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.endings import Stop
 from search.limits import broken
 from search.networks import memory
 from search.parameters import Branch, Choice, Parameter, shown
@@ -14,6 +15,14 @@ from search.plan import Plan
 from search.progress import clock_text, score_text, short
 from search.space import Space
 from trainables.cost import Cost
+
+STOPS = {
+    Stop.TRIALS: "all trials of the budget were run",
+    Stop.MINUTES: "the budget's minutes were over",
+    Stop.GPU_HOURS: "the budget's GPU-hours were over",
+    Stop.PATIENCE: "budget.patience: so many trials brought nothing better",
+    Stop.EXHAUSTED: "nothing was left to try",
+}
 
 
 def plan(plan: Plan) -> str:
@@ -97,7 +106,9 @@ def budget(plan: Plan) -> str:
     limits = plan.space.budget
     parts = [f"{limits.trials} trials"] if limits.trials else []
     parts += [f"{limits.minutes:g} minutes, the finish included"] if limits.minutes else []
-    return ", at most ".join(parts)
+    parts += [f"{limits.gpu_hours:g} hours of {plan.machine.gpus} GPUs together"] if limits.gpu_hours else []
+    parts += [f"until {limits.patience} trials bring nothing better"] if limits.patience else []
+    return ", at most ".join(parts).replace("at most until", "or until")
 
 
 def best(summary: dict[str, Any], results: Path) -> str:
@@ -113,6 +124,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
     lines = [
         f"search    {name}: {sum(counts.values())} trials in {clock_text(summary['seconds'])}: {counts['COMPLETE']} complete, "
         f"{counts['PRUNED']} stopped early, {counts['FAILED']} failed",
+        *([f"ended     {STOPS[summary['ended_by']]}"] if "ended_by" in summary else []),
         f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
         *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),

@@ -143,7 +143,10 @@ SECTIONS = {
     "no_minutes": ("budget: {minutes: 0}", "1: budget.minutes: 0 is out of range; give a number"),
     "negative_minutes": ("budget: {minutes: -1}", "1: budget.minutes: -1 is out of range; give a number"),
     "endless": ("budget: {minutes: .inf}", "1: budget.minutes: inf is out of range; give a number"),
-    "empty_budget": ("budget:", "1: budget: no budget; give trials, minutes or both"),
+    "empty_budget": ("budget:", "1: budget: no budget; give trials, minutes or gpu_hours, or several"),
+    "patience_alone": ("budget: {patience: 3}", "1: budget: no budget; give trials, minutes or gpu_hours, or several"),
+    "no_gpu_hours": ("budget: {gpu_hours: 0}", "1: budget.gpu_hours: 0 is out of range; give a number"),
+    "no_patience": ("budget: {trials: 9, patience: 0}", "1: budget.patience: 0 is out of range; give a whole number >= 1"),
     "name_with_slash": ("name: a/b", "1: name: 'a/b' cannot name a search; give `name:` 1 to 64 letters, digits, "),
     "name_climbing": ("name: ../../evil", "1: name: '../../evil' cannot name a search; give"),
     "name_empty": ("name: ''", "1: name: '' cannot name a search; give"),
@@ -173,7 +176,7 @@ def test_section(tmp_path: Path, written: str, expected: str) -> None:
 def test_no_budget(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(BASE["space"])
-    assert message(path) == "s.yaml: budget: no budget; give trials, minutes or both"
+    assert message(path) == "s.yaml: budget: no budget; give trials, minutes or gpu_hours, or several"
 
 
 # The bytes of a whole file, and the line about it, after "s.yaml".

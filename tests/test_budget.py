@@ -1,0 +1,117 @@
+"""The budget in all its parts: what is left, what runs out first, and that the search says what ended it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from search.clock import Clock
+from search.endings import Ending, State, Stop
+from search.errors import SpaceError
+from search.plan import make_plan
+from search.resources import share_out
+from search.run import run_search
+from search.searcher import OptunaSearcher, create_study
+from search.sections import Resources
+from search.space import load_space
+from search.trials import Trial, Trials
+from search.views import best
+from search.views import plan as plan_view
+from tests import fits
+from tests.test_run import drive
+from trainables.config import TrialConfig
+
+CLOCKS = {  # wall, GPU-seconds, GPUs, and what comes of them: the whole budget, what ends it, what trials may take
+    "none": (None, None, 2, None, None, math.inf),
+    "a tenth is kept back": (100.0, None, 0, 100.0, Stop.MINUTES, 90.0),
+    "but no more than 20 s": (1000.0, None, 0, 1000.0, Stop.MINUTES, 980.0),
+    "two GPUs spend twice": (None, 3600.0, 2, 1800.0, Stop.GPU_HOURS, 1780.0),
+    "minutes first": (600.0, 3600.0, 4, 600.0, Stop.MINUTES, 580.0),
+    "GPU-hours first": (1000.0, 3600.0, 4, 900.0, Stop.GPU_HOURS, 880.0),
+}
+
+
+@pytest.mark.parametrize(("wall", "gpu_seconds", "gpus", "whole", "first", "left"), CLOCKS.values(), ids=CLOCKS)
+def test_what_is_left(wall, gpu_seconds, gpus, whole, first, left) -> None:
+    clock = Clock(wall, gpu_seconds, gpus)
+    assert clock.seconds == whole
+    assert clock.left == pytest.approx(left, abs=1)
+    assert whole is None or clock.tightest is first
+
+
+def test_gpu_hours_without_a_gpu_are_refused(space_file: Path) -> None:
+    space = load_space(space_file, ["budget={gpu_hours: 2}", "resources.gpus=0"])
+    with pytest.raises(SpaceError) as caught:
+        make_plan(space)
+    assert str(caught.value) == ("--set budget={gpu_hours: 2}: budget.gpu_hours: 2 hours of a GPU, and no GPU is used here; "
+                                 "give budget.minutes, or remove it")
+
+
+def test_check_says_the_whole_budget(space_file: Path) -> None:
+    space = load_space(space_file, ["budget={trials: 50, minutes: 2.5, gpu_hours: 4, patience: 10}"])
+    shown = plan_view(make_plan(space, share_out(16, 2, Resources())))
+    assert ("budget      50 trials, at most 2.5 minutes, the finish included, at most 4 hours of 2 GPUs together, "
+            "or until 10 trials bring nothing better") in shown
+
+
+def ended(number: int, value: float | None, at: float) -> Trial:
+    trial = Trial(number, {}, TrialConfig(), rows=[{"epoch": 10}], started=0.0)
+    trial.end(Ending(State.FAILED if value is None else State.COMPLETE, value=value))
+    trial.ended = at
+    return trial
+
+
+def test_trials_since_the_best() -> None:
+    """Counted in the order in which they ended; a trial that runs, or equals the best, is no progress."""
+    trials = Trials("accuracy", "max")
+    assert trials.since_best() == 0
+    for number, (value, at) in enumerate([(None, 1.0), (0.5, 4.0), (0.8, 3.0), (0.8, 5.0), (None, 6.0)]):
+        trials.add(ended(number, value, at))
+    trials.add(Trial(9, {}, TrialConfig()))
+    assert trials.best().number == 2 and trials.since_best() == 3
+
+
+def test_patience_counts_from_the_start_where_nothing_succeeds() -> None:
+    trials = Trials("accuracy", "max")
+    for number in range(3):
+        trials.add(ended(number, None, float(number)))
+    assert trials.since_best() == 3
+
+
+def test_a_search_ends_when_nothing_becomes_better(tmp_path: Path, space_file: Path) -> None:
+    """One configuration is tried over and over, so that no trial is better than the first."""
+    space = load_space(space_file, ["space.learning_rate=0.01", "budget={trials: 1000, patience: 5}"])
+    trials = drive(make_plan(space), tmp_path / "patient", fits.steady)
+    assert trials.stop is Stop.PATIENCE
+    assert 6 <= len(trials) <= 5 + 1 + make_plan(space).machine.concurrent and not trials.running()
+
+
+REASONS = {  # clock, trials of the budget, whether all is forbidden
+    Stop.TRIALS: (Clock(None), 1, False),
+    Stop.MINUTES: (Clock(1e-9), 9, False),
+    Stop.GPU_HOURS: (Clock(1e9, 1e-9, 1), 9, False),
+    Stop.EXHAUSTED: (Clock(None), 9, True),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_why_no_trial_is_started(tmp_path: Path, space_file: Path, reason: Stop) -> None:
+    clock, most, forbidden = REASONS[reason]
+    space = load_space(space_file, [f"budget.trials={most}"])
+    (tmp_path / "study").mkdir()
+    trials = Trials("accuracy", "max")
+    trials.add(ended(0, 0.5, 1.0))
+    searcher = OptunaSearcher(space, create_study(space, tmp_path / "study"), trials, clock,
+                              forbids=lambda config: "not that" if forbidden else None)
+    assert searcher.suggest("first") == OptunaSearcher.FINISHED
+    assert trials.stop is reason and len(trials) == 1
+
+
+def test_the_summary_and_the_last_lines_say_what_ended_it(tmp_path: Path, space_file: Path) -> None:
+    outcome = run_search(load_space(space_file), results=tmp_path / "results")
+    assert outcome.ended_by == "trials"
+    summary = json.loads((tmp_path / "results" / "tiny" / "search.json").read_text())
+    assert "ended     all trials of the budget were run" in best(summary, tmp_path / "results")
