@@ -126,7 +126,11 @@ def run_command(given: argparse.Namespace) -> None:
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
                              address=given.address, progress=Progress(terminal))
-    print_json(asdict(outcome)) if given.json else print(views.best(asdict(outcome), given.results))
+    if given.json:
+        return print_json(asdict(outcome))
+    if space.search == "grid":
+        print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
+    print(views.best(asdict(outcome), given.results))
 
 
 def best_command(given: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from search.progress import Progress, Silent
 from search.resources import check_address, ray_session
 from search.space import Space
 from search.stores import check_uri, tracking_uri
+from search.table import write_table
 from search.tracking import Tracker
 from search.trials import Trials
 
@@ -61,7 +62,9 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
             if interrupts.signal is not None:
                 raise Interrupted(interrupts.signal)
             progress.phase("scoring the best on the sealed rows")
-            return finish(plan, folder, results / "cache", trials, tracker, clock)
+            outcome = finish(plan, folder, results / "cache", trials, tracker, clock)
+            tracker.attach(write_table(plan, folder, trials))
+            return outcome
 
 
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),

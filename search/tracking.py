@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,11 @@ class Tracker:
         self.client.log_batch(self.parent, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
                               tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.log_dict(self.parent, details, "sealed.json")
+
+    def attach(self, files: Iterable[Path]) -> None:
+        """Give the parent run ``files`` as artifacts."""
+        for path in files:
+            self.client.log_artifact(self.parent, str(path))
 
     def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
         """Log the model folder with signature and input example, register it as `champion`, and return its URI.

@@ -16,10 +16,10 @@ from search.plan import make_plan
 from search.run import run_search
 from search.schema import json_schema
 from search.space import Space, load_space
+from search.study import create_study
 from search.views import plan as plan_view
-from tests import fits
 from tests.conftest import write_space
-from tests.test_run import drive, query, study_of
+from tests.test_run import query, study_of
 
 NESTED = """\
 data: {source: aoi, size: 32}
@@ -196,17 +196,18 @@ def test_a_search_records_what_does_not_apply_as_not_set(tmp_path: Path, space_f
     assert (outcome.params["momentum"] is None) == (outcome.params["optimizer"] == "adam")
 
 
-def test_a_grid_tries_every_combination_once_and_to_its_end(tmp_path: Path, images: Path) -> None:
+def test_a_grid_asks_for_every_combination_once(tmp_path: Path, images: Path) -> None:
     path = write_space(tmp_path / "tiny.yaml", images, epochs=3)
     text = path.read_text().replace("budget: {trials: 3}", "search: grid").replace(", grace_period: 1, reduction_factor: 2", "")
     path.write_text(text.replace("{loguniform: [1e-3, 1e-2]}", "0.01"))
     space = load_space(path, ["space.seed={choice: [0, 1]}", SGD.format("{choice: [0, 0.5]}")])
     assert space.budget.trials == 12 and space.schedule.grace_period == 3 and not make_plan(space).rungs
     assert json.loads(json.dumps(space.as_dict()))["search"] == "grid"
-    trials = drive(make_plan(space), tmp_path / "grid", fits.steady)
-    assert [trial.params for trial in trials] == list(space.every())
-    assert {trial.ending.state for trial in trials} == {"COMPLETE"}
-    assert [trial.state.name for trial in study_of(tmp_path / "grid").trials] == ["COMPLETE"] * 12
+    study = create_study(space, tmp_path)
+    asked = [study.ask() for _ in range(13)]
+    assert [each and each.params for each in asked] == [*space.every(), None]
+    study.close()
+    assert [trial.params for trial in study_of(tmp_path).trials] == [space.labelled(params) for params in space.every()]
 
 
 GRIDS = {

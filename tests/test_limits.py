@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 
 from search.clock import Clock
-from search.endings import State
+from search.endings import Kind
 from search.errors import SpaceError
-from search.interrupt import Interrupts
 from search.limits import Screen
 from search.networks import memory
-from search.plan import Plan, as_dict, decode, make_plan
-from search.run import run_search, search_trials
+from search.plan import Plan, as_dict, make_plan
+from search.run import run_search
+from search.searcher import OptunaSearcher
 from search.space import load_space
 from search.study import create_study
 from search.trials import Trials
 from search.views import plan as plan_view
-from tests import fits
 from tests.test_run import study_of
 from trainables.config import TrialConfig
 from trainables.cost import cost, count
@@ -95,24 +94,21 @@ def test_an_architecture_that_fits_no_size_is_refused(space_file: Path) -> None:
     assert "space.image_size: 8 is too small for squeezenet1_1; give 17 or more" in line
 
 
-def test_no_forbidden_trial_is_ever_started(space_file: Path, tmp_path: Path) -> None:
-    """One network and the larger sizes of the others are too large; Optuna's file holds only what was tried."""
-    plan = plan_of(space_file, NETWORKS, SIZES, "limits={params_m: 0.3}", "budget.trials=14", "schedule.reduction_factor=1000")
-    screen, folder = Screen(plan, tmp_path), tmp_path / "limited"
-    folder.mkdir()
-    trials = drive_screened(plan, folder, screen)
-    assert [trial.number for trial in trials] == list(range(14))
+def test_no_forbidden_configuration_becomes_a_trial(space_file: Path, tmp_path: Path) -> None:
+    """One network and the larger sizes of the others are too large; Optuna's file holds only what may be tried."""
+    plan = plan_of(space_file, NETWORKS, SIZES, "limits={params_m: 0.3}", "budget.trials=30")
+    trials = Trials("accuracy", "max")
+    searcher = OptunaSearcher(plan.space, create_study(plan.space, tmp_path), trials, Clock(None),
+                              forbids=Screen(plan, tmp_path).forbids)
+    for number in range(30):  # beyond the ten that Optuna's sampler draws at random
+        trial = searcher.suggest(str(number))
+        assert trial["number"] == number
+        row = {"epoch": 2, "accuracy": trial["trial"]["learning_rate"], "loss": 1.0}
+        searcher.on_trial_complete(str(number), {"rows": [row], "epoch": 2})
+    searcher.close(Kind.BUDGET)
     assert {cost(trial.config.architecture, 1, 2, trial.config.image_size).params <= 300_000 for trial in trials} == {True}
-    assert not trials.ended(State.FAILED)
-    assert [trial.params for trial in study_of(folder).trials] == [trial.params for trial in trials]
-
-
-def drive_screened(plan: Plan, folder: Path, screen: Screen) -> Trials:
-    trials = Trials(plan.space.objective.name, plan.space.objective.mode)
-    with Interrupts() as interrupts:
-        search_trials(plan, folder, decode(plan, folder), trials, Clock(None), interrupts, forbids=screen.forbids,
-                      fit=fits.steady)
-    return trials
+    assert [(trial.state.name, trial.params) for trial in study_of(tmp_path).trials] == [
+        ("COMPLETE", trial.params) for trial in trials]
 
 
 def test_what_may_be_asked_runs_dry(space_file: Path, tmp_path: Path) -> None:
