@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from search import folder as folders
-from search.errors import SearchError
+from search.errors import EnvironmentProblem, SearchError
+from search.redact import redacted
 
 HELP = {
     "check": ("check a space file and all that it names; creates nothing", "python -m search check spaces/aoi.yaml"),
@@ -30,20 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return given.command(given) or 0
     except SearchError as problem:
-        print(f"search: error: {problem}", file=sys.stderr)
+        tell("error", str(problem))
         return problem.exit_status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as problem:  # the boundary to the system: a full disk, a folder taken away
+        place = f"{problem.filename}: " if problem.filename else ""
+        tell("error", f"{place}{problem.strerror or problem}; mend that and try again")
+        return EnvironmentProblem.exit_status
+
+
+def tell(kind: str, message: str) -> None:
+    """Print one line on standard error, with passwords left out and control characters written as escapes."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redacted(message))
+    print(f"search: {kind}: {line}", file=sys.stderr)
 
 
 class Parser(argparse.ArgumentParser):
     """Says a mistake in one line, as everything else here does."""
 
     def error(self, message: str) -> None:
-        print(f"search: error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        tell("error", f"{message}; see `{self.prog} --help`")
         raise SystemExit(2)
 
 
@@ -113,7 +124,7 @@ def check_command(given: argparse.Namespace) -> None:
     print_json(plan.as_dict(made)) if given.json else print(views.plan(made))
 
 
-def run_command(given: argparse.Namespace) -> None:
+def run_command(given: argparse.Namespace) -> int:
     from search import views
     from search.progress import Progress
     from search.run import run_search
@@ -122,15 +133,19 @@ def run_command(given: argparse.Namespace) -> None:
     budget = [f"budget.{key}={value}" for key in ("minutes", "trials") if (value := getattr(given, key)) is not None]
     space = load_space(given.space, [*given.set, *budget])
     for warning in space.warnings:
-        print(f"search: warning: {warning}", file=sys.stderr)
+        tell("warning", warning)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
                              address=given.address, progress=Progress(terminal))
     if given.json:
-        return print_json(asdict(outcome))
-    if space.search == "grid":
-        print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
-    print(views.best(asdict(outcome), given.results))
+        print_json(asdict(outcome))
+    else:
+        if space.search == "grid":
+            print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
+        print(views.best(asdict(outcome), given.results))
+    if outcome.exit_status:
+        tell("warning", views.failed(outcome.failures, outcome.trials))
+    return outcome.exit_status
 
 
 def best_command(given: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from search.endings import State
 from search.errors import NoUsableTrial
 from search.folder import write_summary
 from search.plan import Plan, sealed_groups, sealed_images
-from search.stores import redacted
+from search.redact import redacted
 from search.tracking import Tracker
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trainables.tasks.task import Task
 
 RESAMPLES = 1000
+MANY_FAILED = 0.2  # share of failed trials beyond which a search is complete, but hardly what was meant
 Z95 = 1.959963984540054  # quantile of the standard normal distribution at 97.5 %
 Measure = Callable[[Mapping[str, float]], float]
 
@@ -77,6 +78,11 @@ class Outcome:
     details: dict[str, Any]
     ended_by: str
     formula: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """The command's: 0, or 3 where more than `MANY_FAILED` of the trials failed."""
+        return 3 if self.trials[State.FAILED] > MANY_FAILED * sum(self.trials.values()) else 0
 
 
 def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock) -> Outcome:

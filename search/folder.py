@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from search.errors import Interrupted, SpaceError
+from search.redact import redacted
 from search.space import check_name
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
@@ -33,20 +36,48 @@ def claim(results: Path, name: str) -> Path:
     if folder.exists():
         raise SpaceError(f"a search named {name!r} stands there; see it with `best {name}`, choose another --name, "
                          "or remove that folder", place=str(folder))
+    check_ours(results)
     check_writable(results)
     return folder
 
 
+def check_ours(folder: Path) -> None:
+    """Refuse a folder that others own or may write: what stands in it is trusted as this user's own work."""
+    if not folder.exists():
+        return
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise SpaceError(f"belongs to another user (uid {status.st_uid}); give another --results", place=str(folder))
+    if status.st_mode & stat.S_IWOTH:
+        raise SpaceError("may be written by everybody; `chmod o-w` it, or give another --results", place=str(folder))
+
+
 def check_writable(results: Path) -> None:
     """Refuse a results folder that cannot be made or written, without making it."""
-    existing = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
+    if reason := unwritable(results):
+        raise SpaceError(f"{reason}; give another --results", place=str(results))
+
+
+def unwritable(folder: Path) -> str | None:
+    """Return why nothing can be written to a folder, which need not be there yet, or None where it can."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise SpaceError(f"{str(existing)!r} is not a folder; give another --results", place=str(results))
+        return f"{str(existing)!r} is not a folder"
     try:
         tempfile.TemporaryDirectory(dir=existing).cleanup()  # what permissions alone do not tell of: root, read-only, full
     except OSError as problem:
-        what = f"folder {str(existing)!r} cannot be written ({problem.strerror})"
-        raise SpaceError(f"{what}; give another --results", place=str(results)) from None
+        return f"folder {str(existing)!r} cannot be written ({problem.strerror})"
+    return None
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let what this process and its children create be readable by this user alone, unless they say otherwise."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager
@@ -67,20 +98,31 @@ def recorded(folder: Path, trials: Trials) -> Iterator[None]:
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write the summary whole or not at all."""
     part = folder / f"{SUMMARY}.part"
-    part.write_text(json.dumps(summary, indent=2) + "\n")
+    part.write_text(redacted(json.dumps(summary, indent=2)) + "\n")
     part.replace(folder / SUMMARY)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
+    from search.finish import Outcome
+
     try:
-        return json.loads((folder / SUMMARY).read_text())
-    except (OSError, ValueError):
+        summary = json.loads((folder / SUMMARY).read_text())
+        return asdict(Outcome(**summary)) if summary["state"] == "complete" else {"name": folder.name, **summary}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise SpaceError("no search has written its summary there; `list` shows those that did", place=str(folder)) from None
 
 
 def searches(results: Path) -> list[Path]:
-    """Return the folders of all searches, oldest first."""
-    return sorted((path.parent for path in results.glob(f"*/{SUMMARY}")), key=lambda path: (path / SUMMARY).stat().st_mtime)
+    """Return the folders of all searches, oldest first.
+
+    Raises:
+        SpaceError: one of them is not this user's.
+    """
+    check_ours(results)
+    found = [path.parent for path in results.glob(f"*/{SUMMARY}")]
+    for folder in found:
+        check_ours(folder)
+    return sorted(found, key=lambda path: (path / SUMMARY).stat().st_mtime)
 
 
 def find(results: Path, name: str | None) -> Path:

@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from search.errors import EnvironmentProblem, SpaceError
+from search.loopback import give_token, private_ray
 from search.sections import Resources
 from trainables.errors import BadInput
 
@@ -107,16 +108,19 @@ def check_address(address: str | None) -> None:
     """Refuse the address of a Ray cluster at which nothing listens.
 
     Raises:
-        SpaceError: names the address and the mend.
+        SpaceError: it is no address; names it and the mend.
+        EnvironmentProblem: nothing answers there.
     """
     if address is None or address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    mend = "give HOST:PORT of a running head node (`ray start --head`), or leave --address out"
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise SpaceError(f"{address!r:.80} is no address; {mend}", place="--address")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as problem:
-        mend = "give HOST:PORT of a running head node (`ray start --head`), or leave --address out"
-        raise SpaceError(f"{address!r}: no Ray cluster answers there ({problem}); {mend}", place="--address") from None
+    except (OSError, UnicodeError) as problem:
+        raise EnvironmentProblem(f"--address: {address!r}: no Ray cluster answers there ({problem}); {mend}") from None
 
 
 @contextmanager
@@ -129,21 +133,25 @@ def ray_session(resources: Resources, machine: Machine, address: str | None = No
     """
     import ray
 
-    if address is None:
-        where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False}
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.getcwd(), os.environ.get("PYTHONPATH"))))
-    else:
-        packages = [str(CODE / "search"), str(CODE / "trainables")]
-        where = {"address": address, "runtime_env": {"py_modules": packages}}
-    try:
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        what = f"the Ray cluster at {address!r}" if address else "Ray on this machine"
-        raise EnvironmentProblem(f"{what} does not start: {str(problem).splitlines()[0]}") from None
-    try:
-        yield ray, machine if address is None else _cluster(ray, resources)
-    finally:
-        ray.shutdown()
+    with private_ray() if address is None else nullcontext() as folder:
+        if address is None:
+            where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False,
+                     "_temp_dir": folder}
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.getcwd(), os.environ.get("PYTHONPATH"))))
+        else:
+            give_token()
+            packages = [str(CODE / "search"), str(CODE / "trainables")]
+            where = {"address": address, "runtime_env": {"py_modules": packages}}
+        try:
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as problem:  # the boundary to Ray, which raises a bare Exception where a part of it is slow to start
+            what = f"the Ray cluster at {address!r}" if address else "Ray on this machine"
+            reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise EnvironmentProblem(f"{what} does not start: {reason}") from None
+        try:
+            yield ray, machine if address is None else _cluster(ray, resources)
+        finally:
+            ray.shutdown()
 
 
 def _cluster(ray: Any, resources: Resources) -> Machine:

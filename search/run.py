@@ -24,6 +24,7 @@ from search.tracking import Tracker
 from search.trials import Trials
 
 
+@folders.private_files()
 def run_search(space: Space, *, name: str | None = None, results: str | Path = "results", tracking: str | None = None,
                address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
     """Search ``space``; return what was found, which is then also registered in MLflow and written below ``results``.

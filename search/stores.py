@@ -6,48 +6,56 @@ import fcntl
 import os
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
-from search.errors import SpaceError
+from search.errors import EnvironmentProblem, SpaceError
+from search.folder import unwritable
+from search.redact import redacted
 from search.space import Space
 from search.sqlite import create_write_ahead
 
-SERVER_SECONDS = 5.0
+SERVER_SECONDS = 5
+DATABASES = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}  # and how drivers call it
+SQLITE = b"SQLite format 3\0"  # the first bytes of its files: https://www.sqlite.org/fileformat.html
 
 
 def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
     """Return where runs are recorded: the command line, the space file, MLFLOW_TRACKING_URI, or the results folder."""
-    return given or space.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+    if given is not None:
+        return given
+    return space.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
 
 
 def default_uri(results: Path) -> str:
     return f"sqlite:///{results.resolve() / 'mlflow.db'}"
 
 
-def redacted(uri: str) -> str:
-    """Return ``uri`` without its password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
-
-
 def check_uri(uri: str) -> str:
     """Return ``uri``, or refuse one that MLflow would refuse or that does not answer. Creates nothing.
 
     Raises:
-        SpaceError: names the URI and the mend.
+        SpaceError: it cannot be one; names the URI and the mend.
+        EnvironmentProblem: nothing answers there, or not to us.
     """
-    scheme = urlsplit(uri).scheme
+    try:
+        scheme, host, _ = (parts := urlsplit(uri)).scheme, parts.hostname, parts.port
+    except ValueError:  # whose text may hold a piece of the password
+        raise refused(uri, "it is no URI", "give sqlite:///PATH/mlflow.db or http://HOST:PORT") from None
     if scheme in ("http", "https"):
+        if not host:
+            raise refused(uri, "it names no host", "give http://HOST:PORT")
         _check_server(uri)
-    elif scheme.partition("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
-        raise refused(uri, "MLflow keeps no runs there", "give sqlite:///PATH/mlflow.db or http://HOST:PORT")
     elif scheme == "sqlite":
         _check_sqlite(uri)
+    elif scheme.partition("+")[0] in DATABASES:
+        _check_database(uri, scheme.partition("+")[0])
+    else:
+        raise refused(uri, "MLflow keeps no runs there", "give sqlite:///PATH/mlflow.db or http://HOST:PORT")
     return uri
 
 
@@ -55,26 +63,61 @@ def refused(uri: str, what: str, mend: str) -> SpaceError:
     return SpaceError(f"{redacted(uri)!r}: {what}; {mend}", key="tracking.uri")
 
 
+def unreachable(uri: str, what: str, mend: str) -> EnvironmentProblem:
+    return EnvironmentProblem(f"tracking.uri: {redacted(uri)!r}: {redacted(what)}; {mend}")
+
+
 def _check_server(uri: str) -> None:
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_SECONDS).close()
+        urllib.request.urlopen(_health(uri), timeout=SERVER_SECONDS).close()
     except urllib.error.HTTPError as problem:
-        raise refused(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
-    except (OSError, ValueError) as problem:
+        raise unreachable(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
+    except (OSError, ValueError, HTTPException) as problem:
         reason = getattr(problem, "reason", problem)
-        raise refused(uri, f"no MLflow server answers there ({reason})",
-                       "start it with `mlflow server`, or leave the URI out to record in the results folder") from None
+        mend = "start it with `mlflow server`, or leave the URI out to record in the results folder"
+        raise unreachable(uri, f"no MLflow server answers there ({reason})", mend) from None
+
+
+def _health(uri: str) -> urllib.request.Request:
+    """Return the request by which an MLflow server tells that it is well, with the user of ``uri`` as MLflow names it."""
+    parts = urlsplit(uri)
+    user, at, host = parts.netloc.rpartition("@")
+    headers = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"} if at else {}
+    bare = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/health")
+    return urllib.request.Request(bare.geturl(), headers=headers)
+
+
+def _check_database(uri: str, kind: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    try:
+        create_engine(uri, connect_args={DATABASES[kind]: SERVER_SECONDS}).connect().close()
+    except ModuleNotFoundError as problem:
+        raise refused(uri, f"its driver {problem.name!r} is not installed", f"pip install {problem.name}") from None
+    except (ArgumentError, ValueError) as problem:
+        raise refused(uri, f"it is no URI of a database ({problem})", f"give {kind}://USER@HOST:PORT/DATABASE") from None
+    except DBAPIError as problem:
+        reason = str(problem.orig).strip().splitlines()[0]
+        raise unreachable(uri, f"the database does not take us ({reason})", "start it, or mend the URI") from None
 
 
 def _check_sqlite(uri: str) -> None:
     path = uri.removeprefix("sqlite:///")
     if path in ("", ":memory:") or not uri.startswith("sqlite:///"):
         raise refused(uri, "it names no file, so every run would be lost", "give sqlite:///PATH/mlflow.db")
-    folder = Path(path).parent
-    if folder.exists() and not os.access(folder, os.W_OK):
-        raise refused(uri, f"folder {str(folder)!r} cannot be written", "give another path")
+    if reason := unwritable(Path(path).parent):
+        raise refused(uri, reason, "give another path")
     if Path(path).is_dir():
         raise refused(uri, "it is a folder", "give the path of a file in it")
+    if Path(path).is_file() and not _is_sqlite(Path(path)):
+        raise refused(uri, "it is a file of another kind", "give the path of an SQLite file, or of none yet")
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Tell whether a file can be a database: that of SQLite, or an empty one."""
+    with path.open("rb") as file:
+        return file.read(len(SQLITE)) in (SQLITE, b"")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search import provenance, views
 from search.errors import Interrupted
 from search.plan import Plan
+from search.redact import redacted
 from search.space import Space
 from search.stores import default_store, one_at_a_time, refused
 from search.trials import Trial, Trials
@@ -71,12 +72,13 @@ class Tracker:
         tags = {**provenance.tags(), "search": self.name, "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
+        tags = {name: redacted(value) for name, value in tags.items()}
         run = self.client.create_run(experiment, run_name=self.name, tags=tags)
         texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
                  "uncommitted.diff": provenance.uncommitted()}
         for name, text in texts.items():
             if text:
-                self.client.log_text(run.info.run_id, text, name)
+                self.client.log_text(run.info.run_id, redacted(text), name)
         return experiment, run.info.run_id
 
     def _experiment(self, results: Path) -> str:
@@ -119,7 +121,7 @@ class Tracker:
                 self.client.log_batch(self.parent, metrics=self._bests[:MAX_METRICS])
                 del self._bests[:MAX_METRICS]
         except (MlflowException, OSError) as problem:
-            logger.warning("MLflow did not take a batch, it is kept: %s", problem)
+            logger.warning("MLflow did not take a batch, it is kept: %s", redacted(str(problem)))
 
     def _deliver(self, batch: list[Event]) -> None:
         """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""

@@ -140,6 +140,12 @@ def best(summary: dict[str, Any], results: Path) -> str:
     return "\n".join([*lines, *commands])
 
 
+def failed(failures: dict[str, int], trials: dict[str, int]) -> str:
+    """Return what `run` warns of where many trials failed."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
+    return f"{trials['FAILED']} of {sum(trials.values())} trials failed ({kinds}); see the search's errors folder"
+
+
 def searches(summaries: list[dict[str, Any]], results: Path) -> str:
     """Return what `list` prints: a line a search."""
     if not summaries:

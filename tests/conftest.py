@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,12 @@ def write_space(path: Path, root: Path, *, trials: int = 3, epochs: int = 2) -> 
     """Write a tiny space file over the images in ``root``."""
     path.write_text(SPACE.format(name=path.stem, root=root, trials=trials, epochs=epochs))
     return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

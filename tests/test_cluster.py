@@ -12,7 +12,7 @@ import pytest
 
 from search.run import run_search
 from search.space import load_space
-from tests.test_cli import free_port
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.slow
 RAY = Path(sys.executable).parent / "ray"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from search.plan import make_plan
 from search.space import load_space
 from trainables.errors import BadInput
 
-SPACES = Path(__file__).parents[1] / "spaces"
 BASE = {"space": "space:\n  dropout: {uniform: [0, 0.5]}\n", "budget": "budget: {trials: 2}\n"}
 
 
@@ -270,29 +268,3 @@ PROBLEMS = {
 @pytest.mark.parametrize(("problem", "expected"), PROBLEMS.values(), ids=PROBLEMS)
 def test_a_bad_input_finds_its_place(problem: BadInput, expected: str) -> None:
     assert str(SpaceError.of(problem, lambda key: "s.yaml:7")) == expected
-
-
-CHARACTERS = "\t\n \"'#&*!|>%@`[]{},:?-~0e.\u00e9\u2028\ufeff\x00"
-
-
-def mutate(text: str, draw: random.Random) -> str:
-    """Damage ``text`` in one to four places: a character, a line, or a piece is added, lost, doubled or moved."""
-    for _ in range(draw.randint(1, 4)):
-        start = draw.randrange(len(text) + 1)
-        end = min(len(text), start + draw.choice((0, 1, 1, 5, 40)))
-        damage = draw.choice(CHARACTERS)
-        piece = draw.choice(("", damage, damage * 30, text[start:end] * 2, text[end : end + 20]))
-        text = text[:start] + piece + text[end:]
-    return text
-
-
-@pytest.mark.parametrize("seed", range(200))
-def test_no_damage_ends_in_anything_but_a_space_or_one_line(tmp_path: Path, seed: int) -> None:
-    draw = random.Random(seed)
-    path = tmp_path / "s.yaml"
-    path.write_bytes(mutate((SPACES / "elpv.yaml").read_text(encoding="utf-8"), draw).encode())
-    try:
-        load_space(path)
-    except SpaceError as problem:
-        assert len(str(problem).splitlines()) == 1
-        assert str(problem).startswith(str(path))

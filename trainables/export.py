@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -69,11 +71,16 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
         raise BadInput("there are no weights; export the model again", file=str(path))
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
         raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
-    model = network(
-        card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
-        **{name: card.config[name] for name in OPTIONS if name in card.config},
-    )
-    model.load_state_dict(load_file(path))
+    try:
+        # Without memory of its own, a built-in network takes no more than the file holds, whatever the card says.
+        with torch.device("meta") if card.architecture in MODELS else nullcontext():
+            model = network(
+                card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
+                **{name: card.config[name] for name in OPTIONS if name in card.config},
+            )
+        model.load_state_dict(load_file(path), assign=True)
+    except (SafetensorError, RuntimeError):
+        raise BadInput("the weights are not those of the network in model.json; export the model again", file=str(path)) from None
     return model.eval(), card
 
 
@@ -81,11 +88,20 @@ def read_card(path: Path) -> Card:
     try:
         card = json.loads(path.read_text())
         known = {field.name for field in dataclasses.fields(Card)}
-        return Card(**{**{key: card[key] for key in known}, "target": read_target(card["target"])})
+        card = Card(**{**{key: card[key] for key in known}, "target": read_target(card["target"])})
+        check_card(card)
+        return card
     except FileNotFoundError:
         raise BadInput("there is no model; run a search first", file=str(path)) from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise BadInput("not a model description of this version; export the model again", file=str(path)) from None
+
+
+def check_card(card: Card) -> None:
+    """Raise `ValueError` for a card that no search has written, before anything is built from it."""
+    TrialConfig(**{**card.config, "architecture": card.architecture, "image_size": card.size, "dropout": card.dropout})
+    if card.channels not in (1, 3):
+        raise ValueError(card.channels)
 
 
 def code(folder: Path) -> list[str]:

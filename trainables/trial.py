@@ -130,10 +130,13 @@ def write_error(folder: str, number: int) -> None:
 
 
 def save(path: Path, model: Any) -> None:
-    """Write the weights of ``model`` whole or not at all."""
+    """Write the weights of ``model`` whole or not at all; raise `NotFinite` for such as no model may be made of."""
     from safetensors.torch import save_file
 
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise NotFinite(f"the weights {broken[0]!r} are not finite")
     path.parent.mkdir(exist_ok=True)
     part = path.with_suffix(".part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, part)
+    save_file(weights, part)
     part.replace(path)

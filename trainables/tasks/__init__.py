@@ -70,8 +70,14 @@ class Target:
 
 
 def read_target(written: dict[str, Any]) -> Target:
-    """Return the target that was written as JSON; raises `KeyError` or `TypeError` where it is none."""
-    return Target(written["task"], *(tuples(written[name]) for name in ("names", "pairs", "values")))
+    """Return the target that was written as JSON; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    target = Target(written["task"], *(tuples(written[name]) for name in ("names", "pairs", "values")))
+    points = range(len(target.names))
+    plain = target.task in TASKS and points and all(isinstance(name, str) for name in target.names)
+    paired = all(len(pair) == 2 and all(point in points for point in pair) for pair in target.pairs)
+    if not (plain and paired and all(isinstance(value, (int, tuple)) for value in target.values)):
+        raise ValueError(target)
+    return target
 
 
 def tuples(value: Any) -> Any:
