@@ -187,6 +187,10 @@ WRONG = {
         lambda root: csv_file(root, "image,label,image\na,b,c\n"),
         "labels.csv:1: column 'image' stands twice",
     ),
+    "column with a control character": (
+        lambda root: csv_file(root, "im\x0bage,label\na,b\n"),
+        "labels.csv:1: column 'im\\x0bage' holds a control character; rename it",
+    ),
     "overlong path": (lambda root: csv_with(root, "x" * 300 + ".png,yes,p0"), "labels.csv:14: no image 'xxxx"),
     "missing group column": (lambda root: csv_with(root, group_column="panel"), "labels.csv:1: no column 'panel'"),
     "missing images": (

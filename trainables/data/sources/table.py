@@ -51,6 +51,9 @@ def read_table(file: Path, columns: Sequence[tuple[str, str]]) -> Table:
     reader = csv.reader(lines, delimiter=delimiter)
     header = tuple(name.strip() for name in next(reader))
     table = Table(file, delimiter, header, ())
+    for name in header:
+        if not name.isprintable():
+            raise table.error(f"column {name!r} holds a control character; rename it")
     if len(set(header)) < len(header):
         name = next(name for name in header if header.count(name) > 1)
         raise table.error(f"column {name!r} stands twice in the header; rename one of the two")
