@@ -147,7 +147,7 @@ class TestOneSearch:
 
 
 def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file):
-    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3, 4, 5, 6, 7, 8]}", "search=grid",
+    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3, 4, 5, 6, 7, 8]}", "search=grid", "budget.trials=24",
                                     "space.learning_rate={choice: [0.001, 0.003, 0.01]}", "schedule.reduction_factor=1000"])
     trials = drive(make_plan(space), tmp_path / "faulty", fits.faulty)
     assert len(trials) == 24
