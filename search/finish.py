@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.clock import Clock
+from search.diagnosis import RungCheck, check_rungs
 from search.endings import State
 from search.errors import NoUsableTrial
 from search.folder import write_summary
@@ -49,6 +50,7 @@ class Outcome:
         test: the objective's value on the sealed rows.
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
         trials: trials by end state.
+        rungs: how far the order at each rung agreed with that of the finished trials' last epochs.
         model: folder of `model.safetensors` and `model.json`.
         ended_by: what ended the search, one of `Stop`.
         registered: URI by which MLflow serves the model.
@@ -69,6 +71,7 @@ class Outcome:
     test_rows: int
     trials: dict[str, int]
     failures: dict[str, int]
+    rungs: list[RungCheck]
     model: str
     registered: str
     tracking: str
@@ -109,6 +112,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
         params={name: best.params.get(name) for name in plan.space.searched},
         config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
         interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
+        rungs=check_rungs(trials, plan.rungs),
         model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
         experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=details,
         ended_by=trials.stop.value, formula=plan.space.objective.formula,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -39,6 +40,26 @@ class Float:
         count = round((self.high - self.low) / self.step)
         return [self.low + index * self.step for index in range(count + 1)]
 
+    def at(self, share: float) -> float:
+        """Return the value at ``share`` of the range, from 0 (included) to 1 (excluded)."""
+        if self.step is not None:
+            return pick(self.grid(), share)
+        if self.log:
+            return min(self.high, max(self.low, self.low * (self.high / self.low) ** share))
+        return min(self.high, self.low + share * (self.high - self.low))
+
+    def share(self, value: float) -> float:
+        """Return where in the range ``value`` is, from 0 to 1."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def nearest(self, value: Any) -> float:
+        """Return the value of the range that is nearest to ``value``."""
+        if self.step is not None:
+            return closest(self.grid(), value)
+        return min(self.high, max(self.low, value))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the form that a space file writes."""
         step = {} if self.step is None else {"step": self.step}
@@ -57,6 +78,18 @@ class Int:
         """Return every value it can take, ascending."""
         return range(self.low, self.high + 1, self.step)
 
+    def at(self, share: float) -> int:
+        """Return the value at ``share`` of the range, from 0 (included) to 1 (excluded)."""
+        return pick(self.grid(), share)
+
+    def share(self, value: int) -> float:
+        """Return where in the range ``value`` is, from 0 to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+    def nearest(self, value: Any) -> int:
+        """Return the value of the range that is nearest to ``value``."""
+        return self.low + self.step * round((min(self.grid()[-1], max(self.low, value)) - self.low) / self.step)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the form that a space file writes."""
         step = {} if self.step == 1 else {"step": self.step}
@@ -73,6 +106,24 @@ class Choice:
     def grid(self) -> Sequence[Any]:
         """Return every value it can take, as the file lists them."""
         return self.values
+
+    def at(self, share: float) -> Any:
+        """Return the value at ``share`` of the list, from 0 (included) to 1 (excluded)."""
+        return pick(self.values, share)
+
+    def ordered(self) -> bool:
+        """Tell whether the values are numbers, of which some are nearer to each other than others."""
+        return all(is_a(value, float) for value in self.values)
+
+    def share(self, value: Any) -> float:
+        """Return where ``value`` is among the `ordered` values, from 0 to 1."""
+        return sorted(self.values).index(value) / (len(self.values) - 1)
+
+    def nearest(self, value: Any) -> Any:
+        """Return ``value`` if it is one of the list, else the nearest number of a list of numbers, else the first value."""
+        if value in self.values:
+            return value
+        return closest(self.values, value) if self.ordered() and is_a(value, float) else self.values[0]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form that a space file writes."""
@@ -98,6 +149,14 @@ class Branch:
 def shown(value: Any) -> str:
     """Return a value of a choice as the key that a space file writes it with."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def pick(values: Sequence[Any], share: float) -> Any:
+    return values[int(share * len(values))]
+
+
+def closest(values: Sequence[float], value: float) -> float:
+    return min(values, key=lambda other: abs(other - value))
 
 
 def read_parameter(key: str, written: Any, rule: Setting) -> Any:

@@ -74,9 +74,7 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
         check_limits(space.limits, least(space, counted))
     except BadInput as problem:
         raise SpaceError.of(problem, space.where) from None
-    schedule = space.schedule
-    return Plan(space, catalog, parts, machine, tuple(counted), impossible,
-                rungs(schedule.max_epochs, schedule.grace_period, schedule.reduction_factor))
+    return Plan(space, catalog, parts, machine, tuple(counted), impossible, space.schedule.rungs())
 
 
 def _check_budget(space: Space, machine: Machine) -> None:
@@ -113,16 +111,6 @@ def starting_points(space: Space) -> Iterator[tuple[str, str | None]]:
             yield from itertools.product(*map(values_of, others))
 
 
-def rungs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
-    """Return the epochs after which ASHA compares trials: grace_period · reduction_factor^k, below max_epochs.
-
-    Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
-    """
-    epochs, rung = [], float(grace_period)
-    while rung < max_epochs:
-        epochs.append(-int(-rung // 1))
-        rung *= reduction_factor
-    return tuple(dict.fromkeys(epochs))
 
 
 def decode(plan: Plan, cache: Path) -> dict[int, TrialData]:

@@ -70,7 +70,7 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
 
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
                   refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None) -> None:
-    """Run trials until the budget is spent: Optuna asks, ASHA stops, Ray runs, the watchers are told.
+    """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
 
     ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
     """

@@ -1,46 +1,45 @@
-"""ASHA over epochs: which trials go on and which are stopped at a rung."""
+"""Successive halving over epochs, as Ray asks for it, and the end of the time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ray.tune import Stopper
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.clock import Clock
 from search.endings import unusable
 from search.interrupt import Interrupts
+from search.rungs import Rungs
 from search.space import Space
 
 
-class Asha(ASHAScheduler):
-    """Ray's ASHA, without its two traps.
+class Asha(FIFOScheduler):
+    """Stops trials at the rungs (`search.rungs`), for Ray.
 
-    A score that is not a finite number stops its trial at once: comparisons with NaN are false, so that Ray's own
-    rule would let it train to the end. A trial that reached its own last epoch is left to end by itself.
+    A score that is not a finite number stops its trial at once: comparisons with NaN are false, so that a rule that
+    compares would let it train to the end.
     """
 
     def __init__(self, space: Space):
-        schedule = space.schedule
-        super().__init__(
-            time_attr="epoch",
-            metric=space.objective.name,
-            mode=space.objective.mode,
-            max_t=schedule.max_epochs,
-            grace_period=schedule.grace_period,
-            reduction_factor=schedule.reduction_factor,
-            stop_last_trials=False,
-        )
+        super().__init__()
+        self._metric, self._sign = space.objective.name, 1.0 if space.objective.mode == "max" else -1.0
+        self._rungs = Rungs(space.schedule.rungs(), space.schedule.reduction_factor)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self._rungs.add(trial.trial_id)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if unusable(result.get(self._metric)):
+        value = result.get(self._metric)
+        if unusable(value):
             return TrialScheduler.STOP
-        return super().on_trial_result(tune_controller, trial, result)
+        goes_on = self._rungs.goes_on(trial.trial_id, result["epoch"], self._sign * value)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        if not unusable(result.get(self._metric)):
-            super().on_trial_complete(tune_controller, trial, result)
-
+        value = result.get(self._metric)
+        if not unusable(value) and result["epoch"] >= trial.config["trial"]["epochs"]:
+            self._rungs.finish(trial.trial_id, self._sign * value)
 
 
 class Deadline(Stopper):

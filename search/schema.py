@@ -11,7 +11,7 @@ from typing import Any
 from search.parameters import MAX_CHOICES
 from search.sections import SECTIONS
 from search.space import NAME, SEARCH
-from trainables.config import Setting, settings
+from trainables.config import Setting, TrialConfig, settings
 
 WITH_BRANCH = {  # a value of a choice that brings parameters of its own
     "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"$ref": "#/properties/space"},
@@ -27,7 +27,10 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A search space",
         "type": "object",
-        "properties": {"name": name, "search": search, **{section: section_schema(section) for section in SECTIONS}},
+        "properties": {
+            "name": name, "search": search, **{section: section_schema(section) for section in SECTIONS},
+            "baseline": baseline_schema(),
+        },
         "required": ["space"],
         "anyOf": [{"required": ["budget"]}, {"required": ["search"], "properties": {"search": {"const": "grid"}}}],
         "additionalProperties": False,
@@ -48,6 +51,15 @@ def section_schema(section: str) -> dict[str, Any]:
     }
     ends = {"anyOf": [{"required": [name]} for name in ("trials", "minutes", "gpu_hours")]}
     return schema | (ends if section == "budget" else {})
+
+
+def baseline_schema() -> dict[str, Any]:
+    return {
+        "type": ["object", "null"],
+        "description": "Values of searched parameters for the first trial; by default what is nearest to their defaults",
+        "properties": {name: value_schema(rule) for name, rule in settings(TrialConfig).items() if rule.searchable},
+        "additionalProperties": False,
+    }
 
 
 def value_schema(rule: Setting) -> dict[str, Any]:

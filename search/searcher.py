@@ -19,7 +19,7 @@ __all__ = ["OptunaSearcher", "create_study"]
 
 
 class OptunaSearcher(Searcher):
-    """Asks Optuna for configurations, tells it how they ended, and keeps `Trials` and the tracker up to date.
+    """Asks the study for configurations, tells it how they ended, and keeps `Trials` and the tracker up to date.
 
     Ray calls one method at a time from its own loop. Optuna's storage is the only state: nothing is pickled.
 

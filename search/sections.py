@@ -63,13 +63,28 @@ class Schedule:
     """When trials are compared and the worse ones stopped (ASHA over epochs)."""
 
     max_epochs: int = setting(10, "epochs of a trial that is never stopped", low=1, high=100_000)
-    grace_period: int = setting(1, "epochs that every trial may run before it can be stopped", low=1, high=100_000)
+    grace_period: int | None = setting(
+        None, "epochs that every trial may run before it can be stopped; by default an 18th of max_epochs", low=1, high=100_000
+    )
     reduction_factor: float = setting(3, "one trial in this many goes on at each rung", above=1, high=1000)
 
     def __post_init__(self) -> None:
+        if self.grace_period is None:  # measured on learning curves: the order after a 50th of the epochs tells nothing
+            object.__setattr__(self, "grace_period", max(1, round(self.max_epochs / 18)))
         if self.grace_period > self.max_epochs:
             wrong = f"{self.grace_period} is above max_epochs {self.max_epochs}; lower it, or raise max_epochs"
             raise BadInput(wrong, key="schedule.grace_period")
+
+    def rungs(self) -> tuple[int, ...]:
+        """Return the epochs after which trials are compared: grace_period · reduction_factor^k, below max_epochs.
+
+        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
+        """
+        epochs, rung = [], float(self.grace_period)
+        while rung < self.max_epochs:
+            epochs.append(-int(-rung // 1))
+            rung *= self.reduction_factor
+        return tuple(dict.fromkeys(epochs))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from search.sections import (
     read_section,
 )
 from search.yaml_lines import Document, override, read_document
-from trainables.config import Setting, TrialConfig
+from trainables.config import Setting, TrialConfig, did_you_mean, settings
 from trainables.data import DataConfig
 from trainables.errors import BadInput
 from trainables.tasks import METRICS as TASK_METRICS
@@ -49,8 +49,8 @@ class Space:
     """One space file with its overrides, checked.
 
     ``search`` is one of `SEARCH`. ``parameters`` are searched, some of them with branches, ``fixed`` are given or follow
-    from the file, and every other parameter of a trial keeps its default. ``warnings`` are lines for the user about what
-    is allowed but hardly meant.
+    from the file, and every other parameter of a trial keeps its default. ``baseline`` has values for the first trial.
+    ``warnings`` are lines for the user about what is allowed but hardly meant.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Space:
     objective: Objective
     parameters: dict[str, Parameter]
     fixed: dict[str, Any]
+    baseline: dict[str, Any]
     schedule: Schedule
     budget: Budget
     limits: Limits
@@ -108,6 +109,11 @@ class Space:
             return None
         return grids[0] if len(grids) == 1 else list(dict.fromkeys(itertools.chain.from_iterable(grids)))
 
+    def baseline_value(self, label: str, parameter: Parameter) -> Any:
+        """Return what the first trial has for a parameter: the file's baseline, else what is nearest to the default."""
+        name = label.partition(" (")[0]
+        return parameter.nearest(self.baseline.get(name, getattr(TrialConfig, name)))
+
     def draw(self, suggest: Callable[[str, Parameter], Any]) -> dict[str, Any]:
         """Return the parameters of one trial, each as ``suggest(label, parameter)`` chooses it.
 
@@ -153,7 +159,9 @@ class Space:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, overrides included, that a space file could hold."""
         sections = {name: as_lists(dataclasses.asdict(getattr(self, name))) for name in SECTIONS if name != "space"}
-        return {"name": self.name, "search": self.search, "space": self.trunk.as_dict(), **sections}
+        return {
+            "name": self.name, "search": self.search, "space": self.trunk.as_dict(), "baseline": self.baseline, **sections
+        }
 
 
 def values_of(form: Any) -> Sequence[Any] | None:
@@ -199,7 +207,7 @@ def check_name(name: Any) -> str:
 
 def read_space(document: Document) -> Space:
     written = document.values
-    check_known("", written, ["name", *SECTIONS, "search"])
+    check_known("", written, ["name", *SECTIONS, "search", "baseline"])
     given = written.get("name")
     name = check_name(Path(document.source).stem if given is None else given)
     search = fixed_value("search", written.get("search", SEARCH.choices[0]), SEARCH)
@@ -210,7 +218,8 @@ def read_space(document: Document) -> Space:
         written = for_grid(written, trunk)
     sections = {section: build_section(written, section) for section in SECTIONS if section != "space"}
     fixed = {"epochs": sections["schedule"].max_epochs, **trunk.fixed} if "epochs" not in trunk.parameters else trunk.fixed
-    space = Space(name=name, search=search, parameters=trunk.parameters, fixed=fixed, document=document, **sections)
+    space = Space(name=name, search=search, parameters=trunk.parameters, fixed=fixed, baseline=read_baseline(written, trunk),
+                  document=document, **sections)
     check_together(space)
     return dataclasses.replace(space, warnings=tuple(advice(space)))
 
@@ -230,6 +239,26 @@ def for_grid(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
     unstopped = schedule.get("max_epochs", Schedule.max_epochs)
     schedule = {**schedule, "grace_period": schedule.get("grace_period", unstopped)}
     return {**written, "budget": {**budget, "trials": budget.get("trials", combinations)}, "schedule": schedule}
+
+
+def read_baseline(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
+    """Return the values that the file gives the first trial; each must be one that the search could draw."""
+    given = written.get("baseline")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise BadInput(f"{given!r:.60} is not a mapping; give values, such as {{learning_rate: 1e-3}}", key="baseline")
+    rules, baseline = settings(TrialConfig), {}
+    for name, value in given.items():
+        places = [parameter for place, parameter, _ in branches.occurrences(trunk) if place == name]
+        if not places:
+            raise BadInput(f"{name!r} is not searched; {did_you_mean(name, branches.names(trunk))}", key=f"baseline.{name}")
+        baseline[name] = fixed_value(f"baseline.{name}", value, rules[name])
+        nearest = [parameter.nearest(baseline[name]) for parameter in places]
+        if baseline[name] not in nearest:
+            wrong = f"{value!r} cannot be drawn from space.{name}; give {nearest[0]!r}, or widen it"
+            raise BadInput(wrong, key=f"baseline.{name}")
+    return baseline
 
 
 def check_together(space: Space) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.diagnosis import RungCheck
 from search.endings import Stop
 from search.limits import broken
 from search.networks import memory
@@ -136,6 +137,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"          {summary['registered']} in {summary['tracking']}",
     ]
     folder = "" if results == Path("results") else f" --results {results}"
+    lines += rung_checks(summary.get("rungs", []))
     commands = (f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}")
     return "\n".join([*lines, *commands])
 
@@ -144,6 +146,17 @@ def failed(failures: dict[str, int], trials: dict[str, int]) -> str:
     """Return what `run` warns of where many trials failed."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in failures.items())
     return f"{trials['FAILED']} of {sum(trials.values())} trials failed ({kinds}); see the search's errors folder"
+
+
+def rung_checks(rungs: list[dict[str, Any]]) -> list[str]:
+    """Return a line on how far early epochs told of the last one, and one with the mend for the latest rung that did not."""
+    known = [RungCheck(**rung) for rung in rungs]
+    compared = [f"{check.correlation:.2f} at epoch {check.epoch}" for check in known if check.correlation is not None]
+    lines = [f"rungs     rank correlation with the last epoch: {', '.join(compared)}"] if compared else []
+    for check in [check for check in known if check.misleads][-1:]:
+        lines.append(f"          epoch {check.epoch} does not tell which of {check.trials} finished trials ended best; "
+                     "raise schedule.grace_period above it")
+    return lines
 
 
 def searches(summaries: list[dict[str, Any]], results: Path) -> str:

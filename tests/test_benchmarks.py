@@ -31,6 +31,18 @@ def test_the_last_line_holds_the_results(name):
             assert result["every_row_there"] == {"ours": True, "callback": True}
 
 
+def test_search_quality_replays_a_search():
+    given = ["--tasks", "crossing", "--seeds", "1", "--epochs", "80"]
+    done = subprocess.run([sys.executable, "-m", "tests.benchmarks.search_quality", *given], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    regret = json.loads(done.stdout.splitlines()[-1])["regret"]["crossing"]
+    assert len(regret) == 5 and all(list(points) == ["1/8", "1/4", "1/2", "1"] for points in regret.values())
+    for points in regret.values():
+        means = [point["mean"] for point in points.values()]
+        assert means == sorted(means, reverse=True) and means[-1] > 0
+
+
 def test_ways_take_turns():
     calls = []
     found = in_turn({name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}, 2, warm_up=True)

@@ -1,0 +1,209 @@
+"""What is tried next: the baseline first, then what a model of all epochs so far expects most of."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from search.endings import Kind, State
+from search.parameters import Choice, Parameter
+from search.ranks import normal_scores
+from search.space import Space
+from search.surrogate import Observations, Surrogate, expected_improvement
+
+STARTUP = 8  # trials before the model is asked
+RANDOM_SHARE = 0.1  # of the later trials, so that a wrong model cannot keep the search away from anything
+CANDIDATES = 16  # few, so that they spread over all that is promising: the model's errors are worst at its own optimum
+MOST_DRAWS = 1000  # for one candidate that is allowed and new
+MOST_LISTED = 100_000  # combinations of a space that is gone through when draws find nothing new
+MOST_OBSERVATIONS = 200  # that the model learns from; an ask takes their number to the third
+EARLIEST = 1 / 20  # of the epochs: values from before tell little of the end, and mislead the model
+BAD = frozenset({Kind.NOT_FINITE, Kind.OUT_OF_MEMORY})  # the configuration is to blame: as bad as the worst value
+AGAIN = frozenset({Kind.LOST})  # nobody's fault: it may be tried again
+
+Suggestions = dict[str, Any]
+Allowed = Callable[[dict[str, Any]], bool]
+
+
+@dataclass
+class Tried:
+    """One configuration that was begun: what was suggested for each parameter, and its values by epoch, higher better."""
+
+    suggestions: Suggestions
+    values: dict[int, float] = field(default_factory=dict)
+    running: bool = True
+    bad: bool = False
+
+
+class Sampler:
+    """Asks for configurations that were not tried yet and are allowed, and learns from every epoch that it is told of.
+
+    A Gaussian process (`search.surrogate`) sees the values at comparable epochs, the rungs, beside the last value of a
+    trial that still runs; it predicts the last epoch. The next configuration is that of a few random ones of which most
+    improvement is expected. Values are taken by rank, so that one diverged trial or a change of scale does not matter.
+
+    Args:
+        space: what it draws from, through `Space.draw`.
+    """
+
+    def __init__(self, space: Space):
+        self._space = space
+        self._allowed: Allowed = lambda params: True
+        self._last = space.schedule.max_epochs
+        self._levels = {epoch for epoch in (*space.schedule.rungs(), self._last) if epoch >= EARLIEST * self._last}
+        self._sign = 1.0 if space.objective.mode == "max" else -1.0
+        self._random = np.random.default_rng(space.data.seed)
+        self._tried: dict[int, Tried] = {}
+        self._used: set[Hashable] = set()
+        self._parameters: dict[str, Parameter] = {}  # by label, as they are met
+        self._surrogate: tuple[int, Surrogate] = 0, Surrogate(0)
+        combinations = space.combinations()
+        listed = space.search == "grid" or (combinations is not None and combinations <= MOST_LISTED)
+        self._every = space.every() if listed else iter(())
+
+    def ask(self, number: int, allowed: Allowed = lambda params: True) -> Suggestions | None:
+        """Return what to suggest for each parameter of trial ``number``; None where nothing new is left in the space.
+
+        Args:
+            allowed: whether a trial with these parameters may be started at all.
+        """
+        self._allowed = allowed
+        suggestions = self._choose()
+        if suggestions is not None:
+            self._tried[number] = Tried(suggestions)
+            self._used.add(_key(suggestions))
+        return suggestions
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        self._tried[number].values[epoch] = self._sign * value
+
+    def end(self, number: int, state: State, kind: Kind | None) -> None:
+        """Learn how a trial ended; the README's table says what each ending means."""
+        tried = self._tried[number]
+        tried.running, tried.bad = False, kind in BAD
+        if state is State.FAILED and not tried.bad:
+            tried.values.clear()
+        if kind in AGAIN:
+            self._used.discard(_key(tried.suggestions))
+
+    # What is drawn
+
+    def _choose(self) -> Suggestions | None:
+        if self._space.search == "grid":
+            return next(self._untried(), None)
+        if not self._tried:
+            baseline = self._drawn(self._baseline)
+            if baseline is not None:
+                return baseline
+        greedy = len(self._tried) >= STARTUP and self._random.random() >= RANDOM_SHARE
+        candidates = list(itertools.islice(self._candidates(), CANDIDATES if greedy else 1))
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
+        return candidates[self._most_promising(candidates)]
+
+    def _candidates(self) -> Iterator[Suggestions]:
+        """Yield different configurations that are allowed and were not tried, at random while draws find any."""
+        found: set[Hashable] = set()
+        while True:
+            draws = (self._drawn(self._uniform) for _ in range(MOST_DRAWS))
+            suggestions = next((drawn for drawn in draws if drawn is not None and _key(drawn) not in found), None)
+            if suggestions is None:
+                break
+            found.add(_key(suggestions))
+            yield suggestions
+        if not found:  # what draws do not find any more
+            yield from itertools.islice(self._untried(), 1)
+
+    def _untried(self) -> Iterator[Suggestions]:
+        """Yield what is left of a finite space, in the order of the file."""
+        for params in self._every:
+            labelled = self._space.labelled(params)
+            suggestions = self._drawn(lambda label, parameter, values=labelled: values[label])
+            if suggestions is not None:
+                yield suggestions
+
+    def _drawn(self, suggest: Callable[[str, Parameter], Any]) -> Suggestions | None:
+        """Return what ``suggest`` makes of the space, by label, or None where it was tried or is not allowed."""
+        suggestions: Suggestions = {}
+
+        def noted(label: str, parameter: Parameter) -> Any:
+            self._parameters.setdefault(label, parameter)
+            suggestions[label] = suggest(label, parameter)
+            return suggestions[label]
+
+        params = self._space.draw(noted)
+        return suggestions if _key(suggestions) not in self._used and self._allowed(params) else None
+
+    def _uniform(self, label: str, parameter: Parameter) -> Any:
+        return parameter.at(self._random.random())
+
+    def _baseline(self, label: str, parameter: Parameter) -> Any:
+        return self._space.baseline_value(label, parameter)
+
+    # What is learnt
+
+    def _most_promising(self, candidates: list[Suggestions]) -> int:
+        """Return the index of the candidate of which most improvement over the best trial so far is expected."""
+        known = self._observations()
+        if len(set(known.trials.tolist())) < 2:
+            return 0
+        points = self._points([tried.suggestions for tried in self._tried.values()] + candidates)
+        tried, new = points[: len(self._tried)], points[len(self._tried):]
+        surrogate = self._model(points.shape[1])
+        surrogate.fit(known)
+        running = np.flatnonzero([one.running for one in self._tried.values()])
+        if len(running):  # taken to end as expected, so that what runs is not asked for again
+            expected, _ = surrogate.predict(tried[running], running)
+            surrogate.condition(known.and_also(Observations(tried[running], np.ones(len(running)), running, expected)))
+        best = surrogate.predict(tried)[0].max()  # as predicted, not as seen, which chance flatters
+        return int(expected_improvement(*surrogate.predict(new), best).argmax())
+
+    def _model(self, axes: int) -> Surrogate:
+        """Return the model, begun afresh where a parameter was met for the first time."""
+        if self._surrogate[0] != axes:
+            self._surrogate = axes, Surrogate(axes)
+        return self._surrogate[1]
+
+    def _observations(self) -> Observations:
+        """Return the values at comparable epochs: of the highest rungs first, and the newest, where they are too many."""
+        all_tried = enumerate(self._tried.values())
+        rows = sorted((epoch, index, value) for index, tried in all_tried for epoch, value in self._comparable(tried))
+        rows = rows[-MOST_OBSERVATIONS:]
+        epochs, indices, values = (np.array(column) for column in zip(*rows, strict=True)) if rows else [np.zeros(0)] * 3
+        times = np.log(epochs) / math.log(self._last) if self._last > 1 else np.ones(len(rows))
+        points = self._points([tried.suggestions for tried in self._tried.values()])[indices.astype(int)]
+        return Observations(points, times, indices.astype(int), normal_scores(values))
+
+    def _comparable(self, tried: Tried) -> Iterator[tuple[int, float]]:
+        """Yield epoch and value at each rung that a trial came to, and the last value of one that still runs."""
+        if tried.bad:
+            yield self._last, -math.inf
+            return
+        latest = max(tried.values, default=0)
+        for epoch, value in tried.values.items():
+            if epoch in self._levels or (tried.running and epoch == latest and epoch >= min(self._levels)):
+                yield epoch, value
+
+    def _points(self, all_suggestions: list[Suggestions]) -> np.ndarray:
+        """Return configurations as float (n, axes), each axis from 0 to 1."""
+        columns = [_axes(parameter, [one.get(label) for one in all_suggestions]) for label, parameter in self._parameters.items()]
+        return np.concatenate(columns, axis=1)
+
+
+def _key(suggestions: Suggestions) -> Hashable:
+    return frozenset(suggestions.items())
+
+
+def _axes(parameter: Parameter, values: list[Any]) -> np.ndarray:
+    """Return the axes (n, k) of one parameter: one where its values have an order, else one a value.
+
+    None, where the parameter does not apply, is the middle of an ordered axis, and off all others.
+    """
+    if isinstance(parameter, Choice) and not parameter.ordered():
+        return np.array([[option == value for option in parameter.values] for value in values]) / math.sqrt(2)
+    return np.array([[0.5 if value is None else parameter.share(value)] for value in values])
