@@ -16,6 +16,7 @@ class Epoch:
     epoch: int
     value: Any
     model: Any = None
+    checkpoint: Any = None
 
     def row(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "accuracy": self.value, "loss": 1.0}

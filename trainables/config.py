@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import os
 import re
@@ -106,6 +107,7 @@ def setting(default: Any, help: str, **rules: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **rules})
 
 
+@functools.cache
 def settings(cls: type) -> dict[str, Setting]:
     """Return the `Setting` of every field that `setting` declared on the dataclass ``cls``."""
     hints = typing.get_type_hints(cls)

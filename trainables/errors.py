@@ -29,3 +29,7 @@ class NotFinite(ArithmeticError):
 
 class Undefined(ArithmeticError):
     """The objective's formula has no value for what a trial came to."""
+
+
+class DiskFull(Exception):
+    """The disk takes no more, so that nothing can go on; what was written before is whole."""

@@ -13,3 +13,19 @@ def weights_file(folder: str | Path, number: int) -> Path:
 def error_file(folder: str | Path, number: int) -> Path:
     """Return where the traceback of trial ``number`` is kept, if it failed."""
     return Path(folder) / "errors" / f"{number:04d}.txt"
+
+
+def checkpoint_folder(folder: str | Path, number: int) -> Path:
+    """Return where the checkpoints of trial ``number`` are kept while it runs."""
+    return Path(folder) / "checkpoints" / f"{number:04d}"
+
+
+def checkpoint_epochs(folder: Path) -> list[int]:
+    """Return the epochs after which checkpoints stand in a trial's ``folder``, the last one first."""
+    return sorted((int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal()), reverse=True)
+
+
+def remove_checkpoint(folder: Path, epoch: int) -> None:
+    """Remove the checkpoint after ``epoch``: the card first, so that no half of it counts."""
+    for ending in ("json", "safetensors"):
+        (folder / f"{epoch}.{ending}").unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.checkpoint import Checkpoint
 from trainables.config import TrialConfig
 from trainables.cost import cost, trains
 from trainables.data.arrays import TrialData
@@ -46,6 +47,7 @@ class EpochMetrics:
     images_per_second: float  # training rows by the whole epoch, validation included
     seconds: float
     model: nn.Module = field(repr=False, compare=False)  # live: the next epoch goes on training it
+    checkpoint: Callable[[], Checkpoint] = field(repr=False, compare=False)  # to be called before the next epoch
     memory: int | None = None  # most bytes of the GPU that this trial's network, step and evaluation took
 
     def row(self) -> dict[str, float]:
@@ -55,8 +57,8 @@ class EpochMetrics:
         return {**numbers, "loss": self.val_loss, **self.scores}
 
 
-def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | None = None, steps: Steps | None = None
-        ) -> Iterator[EpochMetrics]:
+def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | None = None, steps: Steps | None = None,
+        start: Checkpoint | None = None) -> Iterator[EpochMetrics]:
     """Train ``config`` on its share of the pool and yield after every epoch, scored on the validation rows.
 
     Each epoch draws from ``config.seed`` and its own number alone and leaves torch's generators as they were, so
@@ -65,6 +67,7 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
     Args:
         device: where to train; the GPU if torch sees one, else the CPU.
         steps: what earlier trials made and this one may use again; their models are then trained anew.
+        start: a checkpoint of this trial on this data; the epochs after it are then the same as without the break.
 
     Raises:
         BadInput: the configuration and the data do not go together.
@@ -76,10 +79,14 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
     task = make_task(data.target, config, images.pool)
     with isolated(config.seed, 0, device):
         model = new_model(config, data, rows, device)
-    rate, next_rate = config.learning_rate, make_schedule(config)
+    rate, next_rate, losses = config.learning_rate, make_schedule(config), list(start.losses if start else ())
+    for epoch, loss in enumerate(losses, 1):
+        rate = next_rate(epoch, loss)
     with (steps or Steps()).lent(config, images.pool, task, model) as step:
-        for epoch in range(1, config.epochs + 1):
-            start = time.perf_counter()
+        if start:
+            step.go_on(start.tensors)
+        for epoch in range(len(losses) + 1, config.epochs + 1):
+            began = time.perf_counter()
             with isolated(config.seed, epoch, device):
                 train_sum = train_epoch(step, rows, rate)
                 val_sums = evaluate(step, images.val)
@@ -87,8 +94,10 @@ def fit(config: TrialConfig, data: TrialData, *, device: str | torch.device | No
             scores = task.scores(sums)
             val_loss = scores.pop("loss")
             require_finite(epoch, train_loss, val_loss)
-            seconds = time.perf_counter() - start
-            yield EpochMetrics(epoch, train_loss, val_loss, scores, rate, rows / seconds, seconds, step.model, step.memory())
+            losses.append(val_loss)
+            seconds = time.perf_counter() - began
+            yield EpochMetrics(epoch, train_loss, val_loss, scores, rate, rows / seconds, seconds, step.model,
+                               lambda: Checkpoint(config, data.key, tuple(losses), step.state()), step.memory())
             rate = next_rate(epoch, val_loss)
 
 

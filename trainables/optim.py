@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -55,6 +55,26 @@ def clear_state(optimizer: Optimizer) -> None:
         for memory in state.values():
             if isinstance(memory, Tensor):
                 memory.zero_()
+
+
+def memory(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the tensors that ``optimizer`` remembers, each named by the number of its weight and what it is."""
+    [group] = optimizer.param_groups
+    return {f"{number}.{name}": value for number, weight in enumerate(group["params"])
+            for name, value in optimizer.state[weight].items() if isinstance(value, Tensor)}
+
+
+@torch.no_grad()
+def remember(optimizer: Optimizer, saved: Mapping[str, Tensor]) -> None:
+    """Let ``optimizer`` remember what `memory` returned of another; tensors that it has already are written in place."""
+    [group] = optimizer.param_groups
+    for key, value in saved.items():
+        number, _, name = key.partition(".")
+        weight = group["params"][int(number)]
+        state = optimizer.state[weight]
+        if name not in state:  # laid out as the weight is, as the optimizer itself would have it
+            state[name] = torch.empty_like(weight if value.shape == weight.shape else value, device=weight.device)
+        state[name].copy_(value)
 
 
 def make_schedule(config: TrialConfig) -> Callable[[int, float], float]:

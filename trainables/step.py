@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -15,7 +15,7 @@ from trainables.config import TrialConfig
 from trainables.data.cache import DeviceImages
 from trainables.data.stream import HostImages
 from trainables.graph import captured
-from trainables.optim import clear_state, decay_weights, make_optimizer
+from trainables.optim import clear_state, decay_weights, make_optimizer, memory, remember
 from trainables.precision import autocast
 from trainables.tasks.task import Task
 
@@ -65,6 +65,21 @@ class Step:
         with torch.no_grad():
             for mine, new in zip(tensors(self.model), tensors(model), strict=True):
                 mine.copy_(new)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies on the CPU of all that training changes, named: the model's tensors and the optimizer's memory."""
+        named = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        named |= {f"optimizer.{name}": tensor for name, tensor in memory(self.optimizer).items()}
+        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in named.items()}
+
+    def go_on(self, state: Mapping[str, Tensor]) -> None:
+        """Stand where another step of this shape stood when it returned ``state``; in the same memory, as `begin` does."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        for key, tensor in state.items():
+            part, _, name = key.partition(".")
+            parts[part][name] = tensor
+        self.model.load_state_dict(parts["model"])
+        remember(self.optimizer, parts["optimizer"])
 
     def begin_epoch(self, rate: float) -> None:
         """Start an epoch at a learning rate."""

@@ -5,6 +5,8 @@ The one file of `trainables` that knows Ray.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import math
 import time
@@ -19,15 +21,18 @@ from ray import tune
 from trainables.config import TrialConfig
 from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import NotFinite, Undefined
-from trainables.files import error_file, weights_file
+from trainables.errors import DiskFull, NotFinite, Undefined
+from trainables.files import checkpoint_folder, error_file, weights_file
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
+from trainables.saver import Saver
 
 if TYPE_CHECKING:
+    from trainables.checkpoint import Checkpoint
     from trainables.step import Steps
 
 REPORT_SECONDS = 0.1
+DISK = "disk full"  # a failure that is not the trial's: the search stops, and the trial goes on when it is resumed
 
 Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
 
@@ -38,8 +43,9 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
           saves: Collection[int], formula: str | None = None) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
-    Epochs shorter than `REPORT_SECONDS` go together, since a report costs the driver some milliseconds; one that
-    decides something, at a rung or without a score, goes at once.
+    A trial goes on from its last checkpoint in the search's folder, if one is there. Epochs shorter than
+    `REPORT_SECONDS` go together, since a report costs the driver some milliseconds; one that decides something, at a
+    rung or without a score, goes at once.
 
     Args:
         config: ``number`` of the trial, and ``trial``: the fields of its `TrialConfig`.
@@ -51,11 +57,12 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         formula: text of the `Formula` whose value is the objective, where it is no metric.
     """
     number, failure, rows, reported = config["number"], None, [], time.monotonic()
+    checkpoints = checkpoint_folder(folder, number)
     try:
         trial = TrialConfig(**config["trial"])
-        data = fetch(arrays[trial.image_size])
+        data, save_sometimes = fetch(arrays[trial.image_size]), Saver(checkpoints)
         costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formula else {}
-        for epoch in fit(trial, data):
+        for epoch in fit(trial, data, **start(checkpoints, trial, data)):
             row, last = epoch.row(), epoch.epoch >= trial.epochs
             if formula:
                 row[metric] = Formula(formula)({**costs, **row})
@@ -66,6 +73,8 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
             if decides or time.monotonic() - reported >= REPORT_SECONDS:
                 tune.report({"epoch": epoch.epoch, metric: row.get(metric), "rows": rows, "done": last})
                 rows, reported = [], time.monotonic()
+                if epoch.checkpoint is not None and not last:  # only now, when the driver has all rows up to here
+                    save_sometimes(epoch.checkpoint)
     except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
         write_error(folder, number)
         failure = {"failure": kind(problem), "message": line(problem), "rows": rows, "done": True}
@@ -75,18 +84,27 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         tune.report(failure)
 
 
+def start(folder: Path, config: TrialConfig, data: TrialData) -> dict[str, Any]:
+    """Return ``start`` for the training loop, where a checkpoint in ``folder`` can be gone on from."""
+    if not folder.is_dir():
+        return {}  # and a stand-in for the loop need not know of checkpoints
+    from trainables.checkpoint import newest_checkpoint
+
+    return {"start": newest_checkpoint(folder, config, data.key)}
+
+
 def is_score(value: Any) -> bool:
     """Tell whether ``value`` is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def default_fit(config: TrialConfig, data: TrialData) -> Iterator[Any]:
+def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None = None) -> Iterator[Any]:
     """Run `trainables.fit.fit`, imported in the worker so that the driver need not load torch."""
     from trainables.fit import fit
 
     keep_freed_memory()
     keep_to_share(ray.get_runtime_context().get_assigned_resources().get("GPU", 0))
-    return fit(config, data, steps=steps())
+    return fit(config, data, steps=steps(), start=start)
 
 
 @functools.cache
@@ -106,11 +124,13 @@ def fetch(reference: ray.ObjectRef) -> TrialData:
 
 
 def kind(problem: Exception) -> str:
-    """Name a failure; the names are those of `search.endings.Kind`."""
+    """Name a failure: `DISK`, or one of `search.endings.Kind`."""
     if isinstance(problem, NotFinite):
         return "not finite"
     if isinstance(problem, Undefined):
         return "undefined objective"
+    if isinstance(problem, DiskFull) or getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return DISK
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, MemoryError) or "OutOfMemoryError" in text or "can't allocate memory" in text:
         return "out of memory"
@@ -125,8 +145,9 @@ def line(problem: Exception) -> str:
 def write_error(folder: str, number: int) -> None:
     """Keep the traceback of the exception at hand for whoever wants to know."""
     path = error_file(folder, number)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(traceback.format_exc())
+    with contextlib.suppress(OSError):  # on a full disk the line that is reported must do
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(traceback.format_exc())
 
 
 def save(path: Path, model: Any) -> None:
