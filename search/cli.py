@@ -9,15 +9,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search import folder as folders
 from search.errors import EnvironmentProblem, SearchError
 from search.redact import redacted
 
+if TYPE_CHECKING:
+    from search.finish import Outcome
+
 HELP = {
     "check": ("check a space file and all that it names; creates nothing", "python -m search check spaces/aoi.yaml"),
     "run": ("search, and register the best model", "python -m search run spaces/aoi.yaml --minutes 5"),
+    "resume": ("go on with a search that was stopped, or extend one", "python -m search resume aoi --minutes +10"),
     "best": ("show the best model of a search", "python -m search best aoi --json"),
     "list": ("list the searches", "python -m search list"),
     "predict": ("apply the best model to images", "python -m search predict aoi part1.png part2.png -o out.csv"),
@@ -71,9 +75,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--name", help="name of the search (default: the space's)")
     run.add_argument("--minutes", metavar="M", help="time budget, start to finish; same as --set budget.minutes=M")
     run.add_argument("--trials", metavar="N", help="most trials; same as --set budget.trials=N")
-    run.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store (default: SQLite in the results folder)")
-    run.add_argument("--address", metavar="ADDR", help="Ray cluster to join (default: this machine)")
+    add_places(run)
     add_set(run)
+    resume = add(commands, "resume", resume_command)
+    add_name(resume)
+    resume.add_argument("--trials", metavar="+N", type=more(int), help="so many more trials than it was given")
+    resume.add_argument("--minutes", metavar="+M", type=more(float), help="so many more minutes than it was given")
+    add_places(resume)
     add_name(add(commands, "best", best_command))
     add(commands, "list", list_command)
     predict = add(commands, "predict", predict_command)
@@ -102,6 +110,26 @@ def add_set(command: argparse.ArgumentParser) -> None:
                          help="override a key of the space file by its dotted path, such as space.dropout=0.2; repeatable")
 
 
+def add_places(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store (default: SQLite in the results folder)")
+    command.add_argument("--address", metavar="ADDR", help="Ray cluster to join (default: this machine)")
+
+
+def more(kind: type) -> Callable[[str], Any]:
+    """Return what reads ``+50``: a number above 0 with its sign."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not text.startswith("+") or not 0 < value <= 1_000_000:
+            raise argparse.ArgumentTypeError(f"{text!r:.40} is not how many more; write it like +10")
+        return value
+
+    return read
+
+
 def add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", nargs="?", help="name of the search (default: the latest)")
 
@@ -125,7 +153,6 @@ def check_command(given: argparse.Namespace) -> None:
 
 
 def run_command(given: argparse.Namespace) -> int:
-    from search import views
     from search.progress import Progress
     from search.run import run_search
     from search.space import load_space
@@ -137,15 +164,30 @@ def run_command(given: argparse.Namespace) -> int:
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
                              address=given.address, progress=Progress(terminal))
-    if given.json:
-        print_json(asdict(outcome))
-    else:
-        if space.search == "grid":
-            print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
-        print(views.best(asdict(outcome), given.results))
+    if space.search == "grid" and not given.json:
+        print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
+    return show(outcome, given)
+
+
+def show(outcome: Outcome, given: argparse.Namespace) -> int:
+    """Print what a search found; return the exit status."""
+    from search import views
+
+    print_json(asdict(outcome)) if given.json else print(views.best(asdict(outcome), given.results))
     if outcome.exit_status:
         tell("warning", views.failed(outcome.failures, outcome.trials))
     return outcome.exit_status
+
+
+def resume_command(given: argparse.Namespace) -> int:
+    from search.progress import Progress
+    from search.resume import resume_search
+
+    folder = folders.find(given.results, given.name)
+    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+        outcome = resume_search(folder, trials=given.trials, minutes=given.minutes, tracking=given.tracking_uri,
+                                address=given.address, progress=Progress(terminal))
+    return show(outcome, given)
 
 
 def best_command(given: argparse.Namespace) -> None:

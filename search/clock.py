@@ -18,16 +18,18 @@ class Clock:
     Args:
         wall: seconds from the first line to the last, None for no limit.
         gpu_seconds: seconds of all GPUs together, each of the ``gpus`` counted as used from the start; None for no limit.
+        spent: seconds that went by before, in a search that is resumed.
     """
 
     wall: float | None
     gpu_seconds: float | None = None
     gpus: int = 0
+    spent: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed(self) -> float:
-        return time.monotonic() - self.started
+        return self.spent + time.monotonic() - self.started
 
     @property
     def limits(self) -> dict[Stop, float]:

@@ -28,7 +28,6 @@ class Kind(StrEnum):
     LOST = "worker lost"
     SCHEDULER = "scheduler"
     BUDGET = "budget"
-    INTERRUPTED = "interrupted"
 
 
 class Stop(StrEnum):

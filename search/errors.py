@@ -56,5 +56,12 @@ class Interrupted(SearchError):
     """A signal stopped the search; nothing was registered. The exit status is the shell's: 128 + the signal."""
 
     def __init__(self, signal: int):
-        super().__init__("stopped before the end; nothing was registered, and the trials so far are on record")
+        super().__init__("stopped before the end; nothing was registered, and `resume` goes on with it")
         self.exit_status = 128 + signal
+
+
+def state_after(problem: BaseException | None) -> str:
+    """Name the state in which a search is that ended with ``problem``, or without one."""
+    if problem is None:
+        return "complete"
+    return "interrupted" if isinstance(problem, (Interrupted, KeyboardInterrupt)) else "failed"

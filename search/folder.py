@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -12,14 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.errors import Interrupted, SpaceError
+from search.errors import SpaceError, state_after
 from search.redact import redacted
 from search.space import check_name
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
-from trainables.files import weights_file
+from trainables.files import checkpoint_epochs, checkpoint_folder, remove_checkpoint, weights_file
 
 SUMMARY = "search.json"
+LOCK = "lock"
 
 
 def claim(results: Path, name: str) -> Path:
@@ -34,11 +38,16 @@ def claim(results: Path, name: str) -> Path:
         raise SpaceError(problem.message.replace("`name:`", "--name"), place=f"--name {name}"[:90]) from None
     folder = results / name
     if folder.exists():
-        raise SpaceError(f"a search named {name!r} stands there; see it with `best {name}`, choose another --name, "
-                         "or remove that folder", place=str(folder))
+        raise taken(folder)
     check_ours(results)
     check_writable(results)
     return folder
+
+
+def taken(folder: Path) -> SpaceError:
+    name = folder.name
+    mend = f"go on with it by `resume {name}`, choose another --name, or remove that folder"
+    return SpaceError(f"a search named {name!r} stands there; {mend}", place=str(folder))
 
 
 def check_ours(folder: Path) -> None:
@@ -81,16 +90,62 @@ def private_files() -> Iterator[None]:
 
 
 @contextmanager
-def recorded(folder: Path, trials: Trials) -> Iterator[None]:
-    """Make the folder, for this user alone, and keep the search's state in its summary, however the search ends."""
-    folder.mkdir(parents=True, mode=0o700)
+def made(folder: Path) -> Iterator[None]:
+    """Make the folder of a new search, for this user alone, and hold it.
+
+    Raises:
+        SpaceError: another search has made it since.
+    """
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        raise taken(folder) from None
     (folder / "weights").mkdir()
+    with held(folder):
+        yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on the search in ``folder``; one that dies, however it does, lets go of it.
+
+    Raises:
+        SpaceError: another process has it.
+    """
+    with open(folder / LOCK, "a+", opener=lambda name, flags: os.open(name, flags, 0o600)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            what = f"the search is running in process {lock.read().strip() or 'unknown'}"
+            raise SpaceError(f"{what}; wait for it, or stop it first", place=str(folder)) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        yield
+
+
+def tidy(folder: Path, trials: Trials) -> None:
+    """Remove what a search that was killed may have left: Ray's own files, and checkpoints that the record knows not of."""
+    shutil.rmtree(folder / "ray", ignore_errors=True)
+    for trial in trials:
+        place = checkpoint_folder(folder, trial.number)
+        if trial.ending is not None:
+            shutil.rmtree(place, ignore_errors=True)
+        for epoch in checkpoint_epochs(place):
+            if epoch > trial.epoch:
+                remove_checkpoint(place, epoch)
+
+
+@contextmanager
+def summarised(folder: Path, trials: Trials) -> Iterator[None]:
+    """Keep the search's state in its summary, however the search ends."""
     write_summary(folder, {"name": folder.name, "state": "running", "pid": os.getpid()})
     try:
         yield
     except BaseException as problem:
-        state = "interrupted" if isinstance(problem, (Interrupted, KeyboardInterrupt)) else "failed"
         reason = str(problem) or type(problem).__name__
+        state = state_after(problem)
         write_summary(folder, {"name": folder.name, "state": state, "reason": reason, "trials": trials.counts()})
         raise
 
@@ -142,7 +197,7 @@ def find(results: Path, name: str | None) -> Path:
 
 
 class Keeper:
-    """Deletes the weights of trials that cannot be chosen any more, as each trial ends."""
+    """Deletes the weights of trials that cannot be chosen any more and the checkpoints of one that ends, as each does."""
 
     def __init__(self, folder: Path, trials: Trials, keep: int = 3):
         self._folder, self._trials, self._keep = folder, trials, keep
@@ -154,6 +209,7 @@ class Keeper:
         """Do nothing: a running trial keeps its weights."""
 
     def end(self, trial: Trial) -> None:
+        shutil.rmtree(checkpoint_folder(self._folder, trial.number), ignore_errors=True)
         kept = {other.number for other in self._trials.ranked()[: self._keep]}
         for other in self._trials:
             if other.ending is not None and other.number not in kept:

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks the search to stop in order, the second leaves at once."""
+"""What stops a search before its end: Ctrl-C, SIGTERM, or an environment in which it cannot go on.
+
+The first signal asks the search to stop in order, the second leaves at once.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,20 @@ import signal
 import threading
 from types import FrameType
 
+from search.errors import EnvironmentProblem, Interrupted
+
 
 class Interrupts:
-    """Context manager that notes a signal instead of dying of it.
+    """Context manager that notes a signal instead of dying of it, and the problem that somebody else came upon.
 
     Attributes:
         signal: number of the signal that came, or None.
+        problem: what `stop` was given, or None.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.problem: EnvironmentProblem | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupts:
@@ -28,6 +35,26 @@ class Interrupts:
     def __exit__(self, *problem: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def stop(self, problem: EnvironmentProblem) -> None:
+        """Ask the search to stop in order, for the first problem that comes."""
+        self.problem = self.problem or problem
+
+    @property
+    def stopped(self) -> bool:
+        return self.signal is not None or self.problem is not None
+
+    def check(self) -> None:
+        """Raise what the search was stopped for, if it was.
+
+        Raises:
+            EnvironmentProblem: what `stop` was given.
+            Interrupted: a signal came.
+        """
+        if self.problem is not None:
+            raise self.problem
+        if self.signal is not None:
+            raise Interrupted(self.signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:

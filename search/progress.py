@@ -59,7 +59,7 @@ class Progress(Silent):
     def phase(self, text: str) -> None:
         self._text = text
         if self._plan is None or not self.console.is_terminal:
-            self.console.print(f"{text} …", style="dim")
+            self.console.print(f"{text} …", style="dim", soft_wrap=True)
 
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:

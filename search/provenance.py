@@ -30,10 +30,13 @@ def tags() -> dict[str, str]:
     """Return the git commit, whether the tree was clean, and the versions of Python, packages and system."""
     commit = git("rev-parse", "HEAD")
     found = {"git_commit": commit.strip(), "git_clean": str(not uncommitted()).lower()} if commit else {}
-    versions = {f"version_{name}": version(name) for name in PACKAGES}
-    system = {"version_python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
-              "processor": processor(), "command": " ".join(sys.argv)}
-    return {**found, **versions, **system}
+    system = {"machine": f"{platform.system()} {platform.machine()}", "processor": processor(), "command": " ".join(sys.argv)}
+    return {**found, **{f"version_{name}": number for name, number in versions().items()}, **system}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def version(package: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 from search import folder as folders
 from search.clock import Clock
 from search.endings import Kind
-from search.errors import Interrupted
 from search.finish import Outcome, finish
 from search.interrupt import Interrupts
 from search.limits import Screen
@@ -16,12 +16,15 @@ from search.output import output_to
 from search.packing import Packing
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
+from search.record import Record, Recorder, begin_record, check_data
 from search.resources import check_address, ray_session
 from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
 from search.trials import Trials
+
+RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
 
 
 @folders.private_files()
@@ -40,39 +43,57 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
         SearchError: with the exit status and the one line that the command would print. Where the space, the data or
             the machine is to blame, nothing was created.
     """
-    clock = Clock(space.budget.minutes and 60 * space.budget.minutes, space.budget.gpu_hours and 3600 * space.budget.gpu_hours)
+    results = Path(results)
+    folder = folders.claim(results, space.name if name is None else name)
+    return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress)
+
+
+def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str | None = None, address: str | None = None,
+            fit=None, progress: Progress | None = None) -> Outcome:
+    """Search ``space`` in ``folder``, from the beginning or, where there is a ``record``, from what it tells."""
+    clock = Clock(space.budget.minutes and 60 * space.budget.minutes, space.budget.gpu_hours and 3600 * space.budget.gpu_hours,
+                  spent=record.spent if record else 0.0)
     progress = progress or Silent()
-    name, results = space.name if name is None else name, Path(results)
+    results = folder.parent
 
     progress.phase("reading the data")
-    folder = folders.claim(results, name)
     uri = check_uri(tracking_uri(space, results, tracking))
     check_address(address)
     plan = make_plan(space)
+    if record:
+        check_data(record, plan.catalog.fingerprint)
     packing = Packing(plan, results)
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
     screen = Screen(plan, results / "cache")
 
-    trials = Trials(space.objective.name, space.objective.mode)
-    with folders.recorded(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
-        with Tracker(uri, results, plan, name, trials) as tracker, progress.showing(plan, trials, clock):
-            progress.phase("starting workers")
-            search_trials(plan, folder, data, trials, clock, interrupts, (tracker, progress, packing), packing.refuses,
-                          screen.forbids, address, fit)
-            if interrupts.signal is not None:
-                raise Interrupted(interrupts.signal)
-            progress.phase("scoring the best on the sealed rows")
-            outcome = finish(plan, folder, results / "cache", trials, tracker, clock)
-            tracker.attach(write_table(plan, folder, trials))
-            return outcome
+    with nullcontext() if record else folders.made(folder):
+        record = record or begin_record(folder, space, plan.catalog.fingerprint)
+        trials = record.trials
+        with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
+            with (
+                Recorder(record, clock, interrupts.stop) as recorder,
+                Tracker(uri, results, plan, folder.name, record) as tracker,
+                progress.showing(plan, trials, clock),
+            ):
+                recorder.start(space.budget, tracking)
+                progress.phase("starting workers")
+                search_trials(plan, folder, data, trials, clock, interrupts, (recorder, tracker, progress, packing),
+                              packing.refuses, screen.forbids, address, fit, record.events)
+                interrupts.check()
+                progress.phase("scoring the best on the sealed rows")
+                outcome = finish(plan, folder, results / "cache", trials, tracker, clock)
+                tracker.attach(write_table(plan, folder, trials))
+                return outcome
 
 
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
-                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None) -> None:
+                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=()
+                  ) -> None:
     """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
 
     ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
+    ``past`` are the events of a record, whose trials are in ``trials``.
     """
     from ray import tune
 
@@ -85,8 +106,10 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
         clock.gpus = machine.gpus
         searcher = OptunaSearcher(
             space, create_study(space, folder), trials, clock,
-            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses, forbids=forbids,
+            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses, forbids=forbids, stop=interrupts.stop,
         )
+        scheduler = Asha(space)
+        scheduler.restore(past)
         train = tune.with_parameters(
             trial.train,
             fit=fit or trial.default_fit,
@@ -100,14 +123,15 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
             tune.with_resources(train, machine.per_trial()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=Asha(space),
+                scheduler=scheduler,
                 num_samples=-1,
                 max_concurrent_trials=machine.concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                name="ray", storage_path=str(folder.resolve()), stop=Deadline(clock, interrupts), verbose=0
+                name="ray", storage_path=str(folder.resolve()), stop=Deadline(clock, interrupts), verbose=0,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
         ).fit()
-        searcher.close(Kind.INTERRUPTED if interrupts.signal is not None else Kind.BUDGET)
+        searcher.close(None if interrupts.stopped else Kind.BUDGET)

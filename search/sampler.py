@@ -73,10 +73,19 @@ class Sampler:
             allowed: whether a trial with these parameters may be started at all.
         """
         self._allowed = allowed
+        self._random = np.random.default_rng([self._space.data.seed, number])  # the same, also where the search was resumed
         suggestions = self._choose()
         if suggestions is not None:
             self._tried[number] = Tried(suggestions)
             self._used.add(_key(suggestions))
+        return suggestions
+
+    def take_over(self, number: int, params: dict[str, Any]) -> Suggestions:
+        """Know trial ``number``, that was asked for before the search was resumed; return what was suggested for it."""
+        labelled = self._space.labelled(params)
+        suggestions = self._suggested(lambda label, parameter: labelled[label])[1]
+        self._tried[number] = Tried(suggestions)
+        self._used.add(_key(suggestions))
         return suggestions
 
     def report(self, number: int, epoch: int, value: float) -> None:
@@ -129,6 +138,11 @@ class Sampler:
 
     def _drawn(self, suggest: Callable[[str, Parameter], Any]) -> Suggestions | None:
         """Return what ``suggest`` makes of the space, by label, or None where it was tried or is not allowed."""
+        params, suggestions = self._suggested(suggest)
+        return suggestions if _key(suggestions) not in self._used and self._allowed(params) else None
+
+    def _suggested(self, suggest: Callable[[str, Parameter], Any]) -> tuple[dict[str, Any], Suggestions]:
+        """Return the parameters that ``suggest`` makes of the space, and what it said by label."""
         suggestions: Suggestions = {}
 
         def noted(label: str, parameter: Parameter) -> Any:
@@ -136,8 +150,7 @@ class Sampler:
             suggestions[label] = suggest(label, parameter)
             return suggestions[label]
 
-        params = self._space.draw(noted)
-        return suggestions if _key(suggestions) not in self._used and self._allowed(params) else None
+        return self._space.draw(noted), suggestions
 
     def _uniform(self, label: str, parameter: Parameter) -> Any:
         return parameter.at(self._random.random())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.clock import Clock
-from search.endings import unusable
+from search.endings import State, unusable
 from search.interrupt import Interrupts
 from search.rungs import Rungs
 from search.space import Space
@@ -26,20 +27,30 @@ class Asha(FIFOScheduler):
         self._metric, self._sign = space.objective.name, 1.0 if space.objective.mode == "max" else -1.0
         self._rungs = Rungs(space.schedule.rungs(), space.schedule.reduction_factor)
 
+    def restore(self, events: Iterable[tuple[Any, ...]]) -> None:
+        """Take over what a record tells of the trials, in its order; they are known here by their own numbers."""
+        for event, trial, *row in events:
+            if event == "begin":
+                self._rungs.add(trial.number)
+            elif event == "epoch" and not unusable(value := row[0].get(self._metric)):
+                self._rungs.goes_on(trial.number, row[0]["epoch"], self._sign * value)
+            elif event == "end" and trial.ending.state is State.COMPLETE:
+                self._rungs.finish(trial.number, self._sign * trial.ending.value)
+
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self._rungs.add(trial.trial_id)
+        self._rungs.add(trial.config["number"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         value = result.get(self._metric)
         if unusable(value):
             return TrialScheduler.STOP
-        goes_on = self._rungs.goes_on(trial.trial_id, result["epoch"], self._sign * value)
+        goes_on = self._rungs.goes_on(trial.config["number"], result["epoch"], self._sign * value)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         value = result.get(self._metric)
         if not unusable(value) and result["epoch"] >= trial.config["trial"]["epochs"]:
-            self._rungs.finish(trial.trial_id, self._sign * value)
+            self._rungs.finish(trial.config["number"], self._sign * value)
 
 
 class Deadline(Stopper):
@@ -52,4 +63,4 @@ class Deadline(Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return self._clock.left <= 0 or self._interrupts.signal is not None
+        return self._clock.left <= 0 or self._interrupts.stopped

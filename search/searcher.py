@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from search.clock import Clock
 from search.endings import Kind, State, Stop, decide, unusable
+from search.errors import EnvironmentProblem
 from search.space import Space
 from search.study import Asked, Study, create_study
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
+from trainables.trial import DISK
 
 __all__ = ["OptunaSearcher", "create_study"]
 
@@ -21,7 +25,8 @@ __all__ = ["OptunaSearcher", "create_study"]
 class OptunaSearcher(Searcher):
     """Asks the study for configurations, tells it how they ended, and keeps `Trials` and the tracker up to date.
 
-    Ray calls one method at a time from its own loop. Optuna's storage is the only state: nothing is pickled.
+    Ray calls one method at a time from its own loop. Nothing is pickled: what stands in ``trials`` already, from the
+    record, is taken over, and what of it is unfinished is handed out first.
 
     Args:
         clock: the time budget; the number of trials is the space's.
@@ -29,17 +34,32 @@ class OptunaSearcher(Searcher):
         refuses: returns why a configuration is known not to fit its device, or None where it may; what is refused
             ends as FAILED without being started.
         forbids: returns why a configuration is never to become a trial, or None where it may.
+        stop: takes the `EnvironmentProblem` for which the search must stop; the trial that met it stays unfinished.
     """
 
     def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
                  refuses: Callable[[TrialConfig], str | None] = lambda config: None,
-                 forbids: Callable[[TrialConfig], str | None] = lambda config: None):
+                 forbids: Callable[[TrialConfig], str | None] = lambda config: None, *,
+                 stop: Callable[[EnvironmentProblem], None]):
         super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
-        self._refuses, self._forbids = refuses, forbids
+        self._refuses, self._forbids, self._stop = refuses, forbids, stop
         self._by_id: dict[str, tuple[Trial, Asked]] = {}
+        self._unfinished = deque(self._take_over())
+
+    def _take_over(self) -> Iterator[tuple[Trial, Asked]]:
+        """Yield the trials that are to go on; one whose last report was its end was only not told so."""
+        for asked in self._study.restore(self._trials):
+            trial = self._trials.get(asked.number)
+            if trial.rows and (trial.epoch >= trial.config.epochs or unusable(trial.rows[-1].get(self.metric))):
+                self._end(trial, asked)
+            else:
+                yield trial, asked
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        if self._unfinished:
+            self._by_id[trial_id] = trial, _ = self._unfinished.popleft()
+            return order(trial)
         while not (stop := self._spent()) and (asked := self._study.ask(self._allowed)):
             trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
             self._trials.add(trial)
@@ -48,7 +68,7 @@ class OptunaSearcher(Searcher):
                 self._end(trial, asked, failure=(Kind.OUT_OF_MEMORY, reason))
                 continue
             self._by_id[trial_id] = trial, asked
-            return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}
+            return order(trial)
         self._trials.stop = stop or Stop.EXHAUSTED
         return Searcher.FINISHED
 
@@ -69,6 +89,7 @@ class OptunaSearcher(Searcher):
         for row in result.get("rows", ()):
             if row["epoch"] <= trial.epoch:
                 continue  # Ray shows a trial's last report twice
+            row = {**row, "time": time.time()}
             trial.rows.append(row)
             if not unusable(row.get(self.metric)):
                 self._study.report(asked, row[self.metric], row["epoch"])
@@ -79,12 +100,15 @@ class OptunaSearcher(Searcher):
         if result and not error:
             self.on_trial_result(trial_id, result)
             failure = (result["failure"], result["message"]) if "failure" in result else None
+            if failure and failure[0] == DISK:
+                return self._stop(EnvironmentProblem(f"{failure[1]}; make room and go on with `resume`"))
         self._end(*self._by_id[trial_id], failure=failure)
 
-    def close(self, reason: Kind) -> None:
-        """End every trial that is still running, stopped from outside for ``reason``, and write the record's last line."""
-        for trial, asked in self._by_id.values():
-            self._end(trial, asked, stopped_by=reason)
+    def close(self, reason: Kind | None) -> None:
+        """End every trial that is still running for ``reason``, or leave them to a resume where there is none."""
+        if reason is not None:
+            for trial, asked in (*self._by_id.values(), *self._unfinished):
+                self._end(trial, asked, stopped_by=reason)
         if self._trials.stop is None and self._clock.left <= 0:
             self._trials.stop = self._clock.tightest
         self._study.close()
@@ -109,3 +133,8 @@ class OptunaSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: the study is in its own storage."""
+
+
+def order(trial: Trial) -> dict[str, Any]:
+    """Return what a worker is told of its trial."""
+    return {"number": trial.number, "trial": dataclasses.asdict(trial.config)}

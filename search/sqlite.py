@@ -22,6 +22,12 @@ def create_write_ahead(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
+def remove(path: Path) -> None:
+    """Remove the database ``path``, where there is one, with its log."""
+    for name in ("", "-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+
+
 def commit_without_waiting(engine: Engine) -> None:
     """Let commits to a write-ahead log return before the disk has them.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,10 @@ from search.sqlite import create_write_ahead
 SERVER_SECONDS = 5
 DATABASES = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}  # and how drivers call it
 SQLITE = b"SQLite format 3\0"  # the first bytes of its files: https://www.sqlite.org/fileformat.html
+ARTIFACT_COLUMNS = (  # where MLflow 3 writes where artifacts are
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
+    ("model_versions", "source"), ("model_versions", "storage_location"),
+)  # fmt: skip
 
 
 def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
@@ -132,6 +137,23 @@ def one_at_a_time(uri: str) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         create_write_ahead(path)
         yield
+
+
+def relocate(uri: str, results: Path) -> None:
+    """Let MLflow's store in the results folder find its artifacts where the folder is now: it knows absolute paths only."""
+    path, here = results / "mlflow.db", (results.resolve() / "artifacts").as_uri()
+    if uri != default_uri(results) or not path.stat().st_size:
+        return
+    with closing(sqlite3.connect(path)) as connection, connection:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+        if "experiments" not in tables:
+            return
+        query = "select distinct artifact_location from experiments where artifact_location like '%/artifacts'"
+        for (there,) in connection.execute(query).fetchall():
+            for table, column in ARTIFACT_COLUMNS if there != here else ():
+                if table in tables:
+                    moved = f"update {table} set {column} = ? || substr({column}, ?) where {column} = ? or {column} like ?"
+                    connection.execute(moved, (here, len(there) + 1, there, f"{there}/%"))
 
 
 @contextmanager

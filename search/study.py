@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.endings import Ending, State
+from search.endings import Ending, State, unusable
 from search.parameters import Choice, Float, Int, Parameter
 from search.sampler import Sampler
 from search.space import Space
-from search.sqlite import commit_without_waiting, create_write_ahead
+from search.sqlite import commit_without_waiting, create_write_ahead, remove
+from search.trials import Trial, Trials
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
@@ -39,14 +41,31 @@ def suggest(asked: optuna.Trial, name: str, parameter: Parameter) -> Any:
 
 
 def create_study(space: Space, folder: Path) -> Study:
-    """Create the search's study, in an SQLite file of its own."""
+    """Create the search's study, in an SQLite file of its own that takes the place of any that is there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = DIRECTIONS[space.objective.mode]
+    remove(folder / "optuna.db")
     create_write_ahead(folder / "optuna.db")
     storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
     commit_without_waiting(storage.engine)
     record = storage.create_new_study([direction], folder.name)
     return Study(space, Sampler(space), storage, record)
+
+
+def frozen(trial: Trial, space: Space, metric: str) -> FrozenTrial:
+    """Return ``trial`` as Optuna has it."""
+    fixed = optuna.trial.FixedTrial(space.labelled(trial.params))
+    space.draw(partial(suggest, fixed))
+    values = {row["epoch"]: row[metric] for row in trial.rows if not unusable(row.get(metric))}
+    ending = trial.ending
+    past = create_trial(
+        state=STATES[ending.state] if ending else TrialState.RUNNING, params=fixed.params, distributions=fixed.distributions,
+        intermediate_values=values, value=ending.value if ending else None,
+        user_attrs={"kind": ending.kind.value} if ending and ending.kind else {},
+    )  # fmt: skip
+    past.datetime_start = datetime.fromtimestamp(trial.started)
+    past.datetime_complete = datetime.fromtimestamp(trial.ended) if ending else None
+    return past
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class Study:
 
     def __init__(self, space: Space, sampler: Sampler, storage: BaseStorage, record: int):
         self._space, self._sampler, self._storage, self._record = space, sampler, storage, record
+        self._metric = space.objective.name
         self._memory = optuna.create_study(
             direction=DIRECTIONS[space.objective.mode], sampler=RandomSampler(seed=space.data.seed)
         )
@@ -91,6 +111,25 @@ class Study:
         begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
         self._write(self._create, asked.number, begun)
         return Asked(asked.number, params, asked)
+
+    def restore(self, trials: Trials) -> list[Asked]:
+        """Take over the ``trials`` of a record, and return those that are not ended."""
+        unfinished = []
+        for trial in trials:
+            past = frozen(trial, self._space, self._metric)
+            self._write(self._create, trial.number, past)
+            self._memory.enqueue_trial(self._sampler.take_over(trial.number, trial.params))
+            asked = Asked(trial.number, trial.params, self._memory.ask())
+            self._space.draw(partial(suggest, asked.handle))
+            for epoch, value in past.intermediate_values.items():
+                asked.handle.report(value, epoch)
+                self._sampler.report(trial.number, epoch, value)
+            if trial.ending is None:
+                unfinished.append(asked)
+                continue
+            self._sampler.end(trial.number, trial.ending.state, trial.ending.kind)
+            self._memory.tell(asked.handle, past.value if past.state is TrialState.COMPLETE else None, past.state)
+        return unfinished
 
     def report(self, asked: Asked, value: float, epoch: int) -> None:
         asked.handle.report(value, epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import threading
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import provenance, views
-from search.errors import Interrupted
+from search.errors import state_after
 from search.plan import Plan
+from search.record import Record
 from search.redact import redacted
 from search.space import Space
-from search.stores import default_store, one_at_a_time, refused
+from search.stores import default_store, one_at_a_time, refused, relocate
 from search.trials import Trial, Trials
 
 if TYPE_CHECKING:
     import numpy as np
+    from mlflow.entities import Run
 
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
@@ -41,23 +44,31 @@ class Tracker:
     Events that could not be delivered are kept and tried again; `flush` gives up after a minute and says how many
     are left.
 
+    A run carries the id of its search and the number of its trial, by which a search that is resumed finds it again. What
+    happened before is then delivered again, from the record, where MLflow may lack some of it; it keeps one copy of each.
+
     Args:
         uri: an MLflow tracking URI that `check_uri` accepted.
         name: name of the search: the parent run and the registered model are called so.
+        record: what the search has come to so far.
     """
 
-    def __init__(self, uri: str, results: Path, plan: Plan, name: str, trials: Trials):
-        self.uri, self.name, self._space, self._trials = uri, name, plan.space, trials
+    def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record):
+        self.uri, self.name, self._space, self._id = uri, name, plan.space, record.id
+        self._ended = Trials(record.trials.metric, record.trials.mode)
+        self._whole: set[int] = set()
         self._events: deque[Event] = deque()
         self._pending: list[Event] = []
         self._runs: dict[int, str] = {}
         self._bests: list[Any] = []
         self._closing = threading.Event()
-        self.experiment_id, self.parent = self._open(results, plan)
+        self.experiment_id, self.parent = self._open(results, plan, record)
+        for event, *arguments in record.events:
+            getattr(self, event)(*arguments)
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def _open(self, results: Path, plan: Plan) -> tuple[str, str]:
+    def _open(self, results: Path, plan: Plan, record: Record) -> tuple[str, str]:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -66,10 +77,15 @@ class Tracker:
         try:
             with one_at_a_time(self.uri):
                 self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+                relocate(self.uri, results)
                 experiment = self._experiment(results)
+                found = self._find(experiment)
         except (MlflowException, ModuleNotFoundError) as problem:
             raise refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
-        tags = {**provenance.tags(), "search": self.name, "data_fingerprint": plan.catalog.fingerprint,
+        if parent := found.pop(None, None):
+            self._go_on(parent, found, record)
+            return experiment, parent.info.run_id
+        tags = {**provenance.tags(), "search": self.name, "search_id": self._id, "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
         tags = {name: redacted(value) for name, value in tags.items()}
@@ -80,6 +96,32 @@ class Tracker:
             if text:
                 self.client.log_text(run.info.run_id, redacted(text), name)
         return experiment, run.info.run_id
+
+    def _find(self, experiment: str) -> dict[int | None, Run]:
+        """Return the runs that this search has made, by the number of their trial; the parent run under None."""
+        found, token = {}, None
+        while True:
+            page = self.client.search_runs([experiment], f"tags.search_id = '{self._id}'", max_results=1000, page_token=token)
+            for run in page:
+                number = run.data.tags.get("trial")
+                found[number and int(number)] = run
+            token = page.token
+            if not token:
+                return found
+
+    def _go_on(self, parent: Run, found: dict[int, Run], record: Record) -> None:
+        """Use the runs that were found again; what the record, cut short by a power cut, has not heard of goes."""
+        known = {trial.number: trial for trial in record.trials}
+        self.client.update_run(parent.info.run_id, status="RUNNING")
+        for number, run in found.items():
+            if number not in known:
+                self.client.delete_run(run.info.run_id)
+                continue
+            self._runs[number] = run.info.run_id
+            if known[number].ending is not None and run.info.status in ("FINISHED", "FAILED"):
+                self._whole.add(number)
+            else:
+                self.client.update_run(run.info.run_id, status="RUNNING")
 
     def _experiment(self, results: Path) -> str:
         name = self._space.tracking.experiment or self._space.name
@@ -93,14 +135,24 @@ class Tracker:
         return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
 
     def begin(self, trial: Trial) -> None:
-        self._events.append(("begin", trial, {}))
+        self._note("begin", trial, {})
 
     def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
-        self._events.append(("epoch", trial, {**row, "time": time.time()}))
+        self._note("epoch", trial, row)
 
     def end(self, trial: Trial) -> None:
-        best = self._trials.best()
-        self._events.append(("end", trial, {"best": best and best.ending.value, "ended": sum(self._trials.counts().values())}))
+        from mlflow.entities import Metric
+
+        self._note("end", trial, {})
+        self._ended.add(trial)
+        if best := self._ended.best():
+            stamp = int(trial.ended * 1000)
+            self._bests.append(Metric(f"best_{self._ended.metric}", best.ending.value, stamp, len(self._ended)))
+
+    def _note(self, event: str, trial: Trial, row: dict[str, Any]) -> None:
+        """Keep an event to be delivered, unless MLflow has all of its trial."""
+        if trial.number not in self._whole:
+            self._events.append((event, trial, row))
 
     def _write(self) -> None:
         while not self._closing.wait(FLUSH_SECONDS):
@@ -136,21 +188,14 @@ class Tracker:
         self.client.log_batch(run_id, metrics=metrics[:MAX_METRICS], params=_params(trial, self._space) if begun else (),
                               tags=_ending_tags(trial) if ended else ())
         if ended:
-            self._terminate(run_id, trial, batch[-1][2])
+            status = "FAILED" if trial.ending.state == "FAILED" else "FINISHED"
+            self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
 
     def _create(self, trial: Trial) -> str:
-        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "trial": str(trial.number)}
+        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self._id, "trial": str(trial.number)}
         run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
                                      run_name=f"{self.name} trial {trial.number}", tags=tags)
         return run.info.run_id
-
-    def _terminate(self, run_id: str, trial: Trial, summary: dict[str, Any]) -> None:
-        from mlflow.entities import Metric
-
-        stamp = int(trial.ended * 1000)
-        self.client.set_terminated(run_id, "FAILED" if trial.ending.state == "FAILED" else "FINISHED", end_time=stamp)
-        if summary["best"] is not None:
-            self._bests.append(Metric(f"best_{self._trials.metric}", summary["best"], stamp, summary["ended"]))
 
     def run_of(self, trial: Trial) -> str | None:
         """Return the MLflow run id of ``trial``, once it was delivered."""
@@ -164,8 +209,9 @@ class Tracker:
         left = self.flush()
         if left:
             logger.warning("%d events of the search could not be delivered to MLflow", left)
-        killed = isinstance(problem, (Interrupted, KeyboardInterrupt))
-        status = "FINISHED" if problem is None else "KILLED" if killed else "FAILED"
+        for number in set(self._runs) - {trial.number for trial in self._ended}:
+            self.client.set_terminated(self._runs[number], "KILLED")
+        status = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}[state_after(problem)]
         self.client.set_terminated(self.parent, status)
 
     def flush(self) -> int:
@@ -181,11 +227,11 @@ class Tracker:
         return len(self._pending) + len(self._bests)
 
     def summarise(self, metrics: dict[str, float], tags: dict[str, str], details: dict[str, Any]) -> None:
-        """Give the parent run the search's outcome; the details stand in its artifact ``sealed.json``."""
+        """Give the parent run the outcome after so many trials; the details stand in its artifact ``sealed.json``."""
         from mlflow.entities import Metric, RunTag
 
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.parent, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+        stamp, step = int(max(trial.ended for trial in self._ended) * 1000), len(self._ended)
+        self.client.log_batch(self.parent, metrics=[Metric(key, value, stamp, step) for key, value in metrics.items()],
                               tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.log_dict(self.parent, details, "sealed.json")
 
@@ -197,12 +243,24 @@ class Tracker:
     def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
         """Log the model folder with signature and input example, register it as `champion`, and return its URI.
 
-        The folder is logged as it is, beside the code that loads it: no pickle is written or read.
+        The folder is logged as it is, beside the code that loads it: no pickle is written or read. Weights that this
+        search has registered already are not registered twice.
 
         Args:
             example: float32 images (n, channels, size, size) in 0..1, as the model takes them.
             outputs: what the model makes of them.
         """
+        sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+        known = self.client.search_model_versions(f"name = '{self.name}' and run_id = '{self.parent}'")
+        version = next((old.version for old in known if old.tags.get("sha256") == sha256), None)
+        if version is None:
+            version = self._log_model(model, example, outputs)
+            self.client.set_model_version_tag(self.name, version, "sha256", sha256)
+        self.client.set_registered_model_alias(self.name, "champion", version)
+        return f"models:/{self.name}@champion"
+
+    def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
+        """Log and register the model folder; return its version."""
         import mlflow
         from mlflow.models import infer_signature
 
@@ -214,9 +272,7 @@ class Tracker:
                 code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), registered_model_name=self.name,
             )
-        version = info.registered_model_version
-        self.client.set_registered_model_alias(self.name, "champion", version)
-        return f"models:/{self.name}@champion"
+        return info.registered_model_version
 
 
 def requirements() -> list[str]:

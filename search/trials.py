@@ -13,7 +13,11 @@ from trainables.config import TrialConfig
 
 @dataclass
 class Trial:
-    """One configuration and what became of it. ``number`` is Optuna's, and the one that people see."""
+    """One configuration and what became of it. ``number`` is Optuna's, and the one that people see.
+
+    ``rows`` are the reported epochs; to the trial's own numbers each adds the ``time`` at which it came, in seconds
+    since 1970, as ``started`` and ``ended`` are.
+    """
 
     number: int
     params: dict[str, Any]

@@ -91,9 +91,9 @@ def test_why_no_trial_is_started(tmp_path: Path, space_file: Path, reason: Stop)
     space = load_space(space_file, [f"budget={{trials: {most}, patience: 2}}"])
     (tmp_path / "study").mkdir()
     trials = Trials("accuracy", "max")
+    searcher = OptunaSearcher(space, create_study(space, tmp_path / "study"), trials, clock, stop=print,
+                              forbids=lambda config: "not that" if forbidden else None)
     for number, value in enumerate([0.5, 0.4, 0.5] if reason is Stop.PATIENCE else [0.5]):
         trials.add(ended(number, value, number + 1.0))
-    searcher = OptunaSearcher(space, create_study(space, tmp_path / "study"), trials, clock,
-                              forbids=lambda config: "not that" if forbidden else None)
     assert searcher.suggest("first") == OptunaSearcher.FINISHED
     assert trials.stop is reason and len(trials) <= 3

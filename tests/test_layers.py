@@ -57,7 +57,8 @@ def test_the_driver_imports_torch_only_inside_functions(path):
 
 @pytest.mark.parametrize(
     "module",
-    ["search.cli", "search.space", "search.plan", "search.views", "search.run", "search.folder", "search.progress"],
+    ["search.cli", "search.space", "search.plan", "search.views", "search.run", "search.folder", "search.record",
+     "search.progress"],
 )
 def test_commands_start_without_the_heavy_libraries(module):
     heavy = ("torch", "torchvision", "ray", "optuna", "mlflow", "pandas")

@@ -98,7 +98,7 @@ def test_no_forbidden_configuration_becomes_a_trial(space_file: Path, tmp_path: 
     """One network and the larger sizes of the others are too large; Optuna's file holds only what may be tried."""
     plan = plan_of(space_file, NETWORKS, SIZES, "limits={params_m: 0.3}", "budget.trials=30")
     trials = Trials("accuracy", "max")
-    searcher = OptunaSearcher(plan.space, create_study(plan.space, tmp_path), trials, Clock(None),
+    searcher = OptunaSearcher(plan.space, create_study(plan.space, tmp_path), trials, Clock(None), stop=print,
                               forbids=Screen(plan, tmp_path).forbids)
     for number in range(30):  # beyond the ten that Optuna's sampler draws at random
         trial = searcher.suggest(str(number))

@@ -139,7 +139,7 @@ def test_damaged_records_are_no_records(tmp_path, content):
 def test_the_searcher_ends_what_is_refused_without_starting_it(space_file, tmp_path):
     space = load_space(space_file, ["budget.trials=6"])
     trials = Trials("accuracy", "max")
-    searcher = OptunaSearcher(space, create_study(space, tmp_path), trials, Clock(None),
+    searcher = OptunaSearcher(space, create_study(space, tmp_path), trials, Clock(None), stop=print,
                               refuses=lambda config: "too large" if config.batch_size == 16 else None)
     started = [searcher.suggest(str(number)) for number in range(7)]
     configs = [suggestion["trial"] for suggestion in started if isinstance(suggestion, dict)]

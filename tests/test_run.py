@@ -26,6 +26,7 @@ from search.errors import NoUsableTrial, SpaceError
 from search.interrupt import Interrupts
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress
+from search.record import read_record
 from search.run import run_search, search_trials
 from search.space import load_space
 from search.stores import default_store
@@ -139,10 +140,19 @@ class TestOneSearch:
         results, _, _ = searched
         assert 1 <= len(list((results / "tiny" / "weights").glob("*"))) <= 3
 
+    def test_the_record_holds_the_same_trials(self, searched):
+        results, outcome, _ = searched
+        record = read_record(results / "tiny")
+        told = {trial.number: trial for trial in study_of(results / "tiny").trials}
+        assert record.state == "complete" and record.trials.counts() == outcome.trials
+        assert {trial.number: trial.params for trial in record.trials} == {n: trial.params for n, trial in told.items()}
+        assert {trial.number: {row["epoch"]: row["accuracy"] for row in trial.rows} for trial in record.trials} == {
+            number: trial.intermediate_values for number, trial in told.items()}
+
     def test_a_second_search_of_that_name_is_refused(self, searched, images):
         results, _, _ = searched
         space = load_space(write_space(results.parent / "tiny.yaml", images))
-        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; see it with `best tiny`"):
+        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; go on with it by `resume tiny`"):
             run_search(space, results=results)
 
 
@@ -211,7 +221,7 @@ def test_nothing_of_the_search_depends_on_the_sealed_rows(tmp_path, images):
 
 
 def without_time(row: dict) -> dict:
-    return {key: value for key, value in row.items() if key not in ("seconds", "images_per_second")}
+    return {key: value for key, value in row.items() if key not in ("seconds", "images_per_second", "time")}
 
 
 def test_ctrl_c_stops_in_order_and_registers_nothing(tmp_path, space_file):
@@ -225,7 +235,7 @@ def test_ctrl_c_stops_in_order_and_registers_nothing(tmp_path, space_file):
     start = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and time.monotonic() - start < 30
-    assert errors.strip() == "search: error: stopped before the end; nothing was registered, and the trials so far are on record"
+    assert errors.strip() == "search: error: stopped before the end; nothing was registered, and `resume` goes on with it"
     assert query(tmp_path / "results" / "mlflow.db", "select count(*) from runs where status = 'RUNNING'") == [(0,)]
     assert not registered(tmp_path / "results")
     assert json.loads((tmp_path / "results" / "tiny" / "search.json").read_text())["state"] == "interrupted"

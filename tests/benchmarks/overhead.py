@@ -80,11 +80,11 @@ def ours(trials: int, epochs: int) -> Stamps:
     from search.interrupt import Interrupts
     from search.libraries import configure
     from search.plan import decode, make_plan
+    from search.record import begin_record
     from search.run import search_trials
     from search.space import load_space
     from search.stores import default_uri
     from search.tracking import Tracker
-    from search.trials import Trials
 
     configure()
     stamps = Stamps([], [])
@@ -93,8 +93,9 @@ def ours(trials: int, epochs: int) -> Stamps:
         (folder / "weights").mkdir(parents=True)
         (folder / "space.yaml").write_text(SPACE.format(trials=trials, epochs=epochs))
         plan = make_plan(load_space(folder / "space.yaml", ["resources.gpus=0"]))
-        known = Trials("accuracy", "max")
-        with Interrupts() as interrupts, Tracker(default_uri(Path(place)), Path(place), plan, "overhead", known) as tracker:
+        record = begin_record(folder, plan.space, plan.catalog.fingerprint)
+        known = record.trials
+        with Interrupts() as interrupts, Tracker(default_uri(Path(place)), Path(place), plan, "overhead", record) as tracker:
             search_trials(plan, folder, decode(plan, folder), known, Clock(None), interrupts, (tracker, stamps), fit=nothing)
     return stamps
 

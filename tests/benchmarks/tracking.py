@@ -26,7 +26,7 @@ SCORES = ("train_loss", "learning_rate", "images_per_second", "seconds", "loss",
 
 def rows(trial: int, epochs: int) -> list[dict[str, float]]:
     """Return the epochs of a trial as the training loop reports them."""
-    return [{"epoch": epoch, **{name: trial + epoch / (1 + place) for place, name in enumerate(SCORES)}}
+    return [{"epoch": epoch, "time": 0.0, **{name: trial + epoch / (1 + place) for place, name in enumerate(SCORES)}}
             for epoch in range(1, epochs + 1)]
 
 
@@ -55,20 +55,21 @@ def ours(trials: int, epochs: int) -> tuple[float, int]:
     """Return the seconds in which training waits, and how many metrics stand in the store afterwards."""
     from search.endings import decide
     from search.plan import make_plan
+    from search.record import begin_record
     from search.space import load_space
     from search.stores import default_uri
     from search.tracking import Tracker
-    from search.trials import Trial, Trials
+    from search.trials import Trial
 
     waiting = Waiting()
     with tempfile.TemporaryDirectory() as place:
         results = Path(place)
         (results / "space.yaml").write_text(SPACE)
-        plan, known = make_plan(load_space(results / "space.yaml")), Trials("accuracy", "max")
-        with Tracker(default_uri(results), results, plan, "tracking", known) as tracker:
+        plan = make_plan(load_space(results / "space.yaml"))
+        record = begin_record(results, plan.space, plan.catalog.fingerprint)
+        with Tracker(default_uri(results), results, plan, "tracking", record) as tracker:
             for number in range(trials):
                 trial = Trial(number, {}, plan.space.trial_config({"dropout": 0.1}))
-                known.add(trial)
                 waiting(tracker.begin, trial)
                 for row in rows(number, epochs):
                     trial.rows.append(row)

@@ -1,0 +1,245 @@
+"""The search's own record: everything that happened, a JSON line each, from which the search can be rebuilt.
+
+`record.jsonl` in the search's folder is written as things happen and never rewritten. A killed process loses nothing
+that it noted. A machine that loses power may lose the last second, and the last line may be torn: it then counts as
+never written. All else about a search (Optuna's study, the scheduler's rungs, MLflow's runs) follows from this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search import provenance
+from search.clock import Clock
+from search.endings import Ending, Kind, State
+from search.errors import EnvironmentProblem, SpaceError, state_after
+from search.redact import redacted
+from search.sections import Budget
+from search.space import Space, read_space
+from search.trials import Trial, Trials
+from search.yaml_lines import Document
+from trainables.config import TrialConfig
+from trainables.errors import BadInput
+
+FILE = "record.jsonl"
+FORMAT = 1
+SYNC_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a record tells.
+
+    Attributes:
+        folder: the search's folder, wherever it is now.
+        id: of this search alone; its runs in MLflow carry it.
+        space: as it was when the search began, overrides included, with the budget as it was last extended.
+        data: fingerprint of the data's rows.
+        versions: of Python and the packages, when the search last started.
+        tracking: MLflow URI that was given on the command line, without its password; None for that of the space.
+        spent: seconds of the budget that are used up.
+        state: how it last ended (``complete``, ``interrupted`` or ``failed``); ``running`` where nobody wrote it.
+        trials: all of them, with every epoch.
+        events: what watchers were told, oldest first: the name of the event and its arguments.
+        size: bytes of the file that are whole lines.
+    """
+
+    folder: Path
+    id: str
+    space: Space
+    data: str
+    versions: dict[str, str]
+    tracking: str | None
+    spent: float
+    state: str
+    trials: Trials
+    events: tuple[tuple[Any, ...], ...]
+    size: int
+
+
+def begin_record(folder: Path, space: Space, data: str) -> Record:
+    """Write the first line of a new search's record, and return what it tells."""
+    document = without_passwords(dataclasses.asdict(space.document))
+    first = {"event": "search", "format": FORMAT, "id": uuid.uuid4().hex, "data": data, "document": document}
+    with open_private(folder / FILE) as file:
+        file.write(json.dumps(first).encode() + b"\n")
+    return read_record(folder)
+
+
+def without_passwords(value: Any) -> Any:
+    """Return ``value`` with every text in it redacted, however deep."""
+    if isinstance(value, dict):
+        return {key: without_passwords(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_passwords(inner) for inner in value]
+    return redacted(value) if isinstance(value, str) else value
+
+
+def check_data(record: Record, data: str) -> None:
+    """Refuse to go on with other rows than the record's trials were trained and compared on.
+
+    Raises:
+        EnvironmentProblem: the fingerprint ``data`` is not that of the record.
+    """
+    if data != record.data:
+        what = f"the images or labels under {str(record.space.data.root or record.space.data.source)!r} have changed since"
+        raise EnvironmentProblem(f"{what} the search {record.folder.name!r} began; put them back, or begin a new search")
+
+
+def open_private(path: Path) -> Any:
+    """Open ``path`` for appending, unbuffered, for this user alone."""
+    return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def read_record(folder: Path) -> Record:
+    """Read the record in ``folder``. Imports no torch; 1,000 trials take a fraction of a second.
+
+    Raises:
+        SpaceError: there is none, or a line other than a torn last one is damaged; names file and line.
+    """
+    path = folder / FILE
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        what = f"the search left no record that can be read ({problem.strerror}), so it cannot go on"
+        raise SpaceError(f"{what}; remove its folder and run it again", place=str(path)) from None
+    size = content.rfind(b"\n") + 1
+    lines = content[:size].split(b"\n")[:-1]
+    reader = None
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            reader = Reader(folder, event) if reader is None else reader.read(event)
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            if number == len(lines) and number > 1 and isinstance(problem, json.JSONDecodeError):
+                size -= len(line) + 1  # torn: its end reached the disk and what stands before did not
+                continue
+            reason = problem.message if isinstance(problem, BadInput) else "not a line of a search's record"
+            mend = "put back a copy of the file, or remove the folder and run the search again"
+            raise SpaceError(f"damaged: {reason}; {mend}", place=f"{path}:{number}") from None
+    if reader is None:
+        raise SpaceError("the record is empty; remove the folder and run the search again", place=str(path))
+    return reader.record(size)
+
+
+class Reader:
+    """Builds a `Record` from its events, oldest first."""
+
+    def __init__(self, folder: Path, first: dict[str, Any]):
+        if first["event"] != "search" or first["format"] != FORMAT:
+            raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
+        self.folder, self.first = folder, first
+        self.space = read_space(Document(**first["document"]))
+        self.trials = Trials(self.space.objective.name, self.space.objective.mode)
+        self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
+        self.spent, self.state = 0.0, "running"
+        self.events: list[tuple[Any, ...]] = []
+
+    def read(self, event: dict[str, Any]) -> Reader:
+        self.spent = event["at"]
+        match event["event"]:
+            case "start":
+                self.start, self.state = event, "running"
+            case "begin":
+                config = TrialConfig(**event["config"])
+                trial = Trial(event["number"], event["params"], config, started=event["started"])
+                self.trials.add(trial)
+                self.events.append(("begin", trial))
+            case "epoch":
+                trial = self.trials.get(event["number"])
+                trial.rows.append(event["row"])
+                self.events.append(("epoch", trial, event["row"]))
+            case "end":
+                trial = self.trials.get(event["number"])
+                trial.ending, trial.ended = read_ending(event["ending"]), event["ended"]
+                self.events.append(("end", trial))
+            case "stop":
+                self.state = event["state"]
+            case other:
+                raise BadInput(f"unknown event {other!r:.40}")
+        return self
+
+    def record(self, size: int) -> Record:
+        budget = dataclasses.replace(self.space.budget, **self.start["budget"])
+        return Record(self.folder, self.first["id"], dataclasses.replace(self.space, budget=budget), self.first["data"],
+                      self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
+                      tuple(self.events), size)
+
+
+def read_ending(written: dict[str, Any]) -> Ending:
+    kind = written["kind"]
+    return Ending(State(written["state"]), kind and Kind(kind), written["value"], written["message"])
+
+
+class Recorder:
+    """Watcher that notes every event in the record, in some microseconds each; a thread sees to it that the disk has them.
+
+    Where the disk takes no more, ``stop`` is told the problem, once, and nothing is noted any more.
+
+    Args:
+        record: what the file holds by now; a torn last line is cut off.
+        clock: whose elapsed seconds stand beside each event.
+        stop: takes the `EnvironmentProblem` that the search must stop for.
+    """
+
+    def __init__(self, record: Record, clock: Clock, stop: Callable[[EnvironmentProblem], None]):
+        self._path, self._clock, self._stop = record.folder / FILE, clock, stop
+        os.truncate(self._path, record.size)
+        self._file = open_private(self._path)
+        self._dirty, self._closing = False, threading.Event()
+        self._thread = threading.Thread(target=self._sync, name="record-sync", daemon=True)
+
+    def start(self, budget: Budget, tracking: str | None) -> None:
+        """Note that the search starts, or goes on."""
+        self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
+                   versions=provenance.versions())
+
+    def begin(self, trial: Trial) -> None:
+        self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),
+                   started=trial.started)
+
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
+        self._note("epoch", number=trial.number, row=row)
+
+    def end(self, trial: Trial) -> None:
+        self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended)
+
+    def _note(self, event: str, **what: Any) -> None:
+        line = json.dumps({"event": event, "at": round(self._clock.elapsed, 3), **what}, default=repr).encode() + b"\n"
+        if self._file.closed:
+            return
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(None, "the disk is full")
+            self._dirty = True
+        except OSError as problem:
+            self._file.close()
+            what = f"{self._path}: the record cannot be written ({problem.strerror})"
+            self._stop(EnvironmentProblem(f"{what}; make room and go on with `resume {self._path.parent.name}`"))
+
+    def _sync(self) -> None:
+        while not self._closing.wait(SYNC_SECONDS):
+            if self._dirty and not self._file.closed:
+                self._dirty = False
+                os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, problem: BaseException | None, trace: Any) -> None:
+        """Note how the search ended."""
+        self._note("stop", state=state_after(problem))
+        self._closing.set()
+        self._thread.join()
+        self._file.close()
+

@@ -1,0 +1,142 @@
+"""Searches that are killed, stopped, moved or extended, and go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from search.errors import EnvironmentProblem, SpaceError
+from search.folder import held
+from search.record import FILE, read_record
+from search.resume import resume_search
+from search.run import run_search
+from search.space import load_space
+from tests.conftest import write_images
+from tests.invariants import MARK, alive, check, query
+
+ROOT = Path(__file__).parent.parent
+LONG = ["--set", "schedule.max_epochs=60", "--set", "schedule.reduction_factor=2", "--set", "schedule.grace_period=20"]
+ONE_AT_A_TIME = ["--set", f"resources.cpus_per_trial={len(os.sched_getaffinity(0))}"]
+
+
+def start(*arguments: str, mark: str) -> subprocess.Popen:
+    """Start a command in a process of its own, whose children carry ``mark``."""
+    return subprocess.Popen([sys.executable, "-m", "search", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={**os.environ, MARK: mark})
+
+
+def wait_for(process: subprocess.Popen, folder: Path, epochs: int) -> None:
+    """Wait until the record in ``folder`` holds so many epochs."""
+    while (folder / FILE).exists() is False or (folder / FILE).read_bytes().count(b'"event": "epoch"') < epochs:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+
+
+def numbers(folder: Path) -> list[tuple]:
+    """Return what must not depend on interruptions: each trial's parameters, scores and end."""
+    return [(trial.params, [row["accuracy"] for row in trial.rows], trial.ending) for trial in read_record(folder).trials]
+
+
+def interrupt(space_file: Path, results: Path, number: int, epochs: int, *arguments: str) -> tuple[int, str]:
+    """Run a search and send it a signal after so many epochs; return its exit status and what it said of it."""
+    process = start("run", str(space_file), "--results", str(results), *LONG, *arguments, mark=str(results))
+    wait_for(process, results / "tiny", epochs)
+    process.send_signal(number)
+    return process.wait(60), process.communicate()[1]
+
+
+def test_killed_and_resumed(space_file, tmp_path):
+    """A SIGKILL in the middle: the search ends with as many trials, every epoch once, and its champion."""
+    results = tmp_path / "results"
+    assert interrupt(space_file, results, signal.SIGKILL, 25)[0] == -signal.SIGKILL
+    before = read_record(results / "tiny")
+    assert before.state == "running" and before.trials.running()
+    process = start("resume", "tiny", "--results", str(results), mark=str(results))
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    check(results / "tiny", 3, before=before, errors=errors, mark=str(results))
+    assert "models:/tiny@champion" in printed and not list((results / "tiny").glob("checkpoints/*"))
+
+
+def test_a_finished_search_is_extended(space_file, tmp_path):
+    results = tmp_path / "results"
+    first = run_search(load_space(space_file), results=results)
+    before = read_record(results / "tiny")
+    with pytest.raises(SpaceError, match=r"the search is complete; extend it with --trials \+N or --minutes \+M"):
+        resume_search(results / "tiny")
+    with pytest.raises(SpaceError, match=r"its 3 trials are done; give --trials \+N, too"):
+        resume_search(results / "tiny", minutes=1)
+    with held(results / "tiny"), pytest.raises(SpaceError, match=rf"running in process {os.getpid()} on .*; wait for it"):
+        resume_search(results / "tiny", trials=2)
+    moved = tmp_path / "elsewhere" / "results"
+    shutil.copytree(results, moved)
+    shutil.rmtree(results)
+    space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
+    process = start("resume", "tiny", "--results", str(moved), "--trials", "+2", "--json", mark=str(moved))
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and "was edited since: the search goes on with what it began with" in errors, errors
+    record, second = check(moved / "tiny", 5, before=before, errors=errors, mark=str(moved)), json.loads(printed)
+    assert second["run_id"] == first.run_id and second["seconds"] > first.seconds and not results.exists()
+    assert {trial.config.architecture for trial in record.trials} == {"simple_cnn"} and record.space.budget.trials == 5
+
+
+@pytest.mark.slow
+def test_a_search_that_is_stopped_says_so_and_waits(space_file, tmp_path):
+    """SIGTERM: nothing runs on, nothing is registered, MLflow's runs are KILLED; changed data is refused, then it goes on."""
+    root, results = write_images(tmp_path / "own"), tmp_path / "results"
+    text = space_file.read_text()
+    space_file.write_text(text.replace(text.split("root: ")[1].split(",")[0], str(root)))
+    status, said = interrupt(space_file, results, signal.SIGTERM, 25)
+    assert status == 143 and said.strip().endswith("nothing was registered, and `resume` goes on with it")
+    assert read_record(results / "tiny").state == "interrupted" and read_record(results / "tiny").trials.running()
+    statuses = {status for (status,) in query(results / "mlflow.db", "select status from runs")}
+    assert "KILLED" in statuses and "RUNNING" not in statuses
+    assert not alive(str(results))
+    added = shutil.copy(root / "left" / "00.png", root / "lower" / "new.png")
+    with pytest.raises(EnvironmentProblem, match="have changed since the search 'tiny' began"):
+        resume_search(results / "tiny")
+    Path(added).unlink()
+    resume_search(results / "tiny")
+    check(results / "tiny", 3)
+
+
+@pytest.mark.slow
+def test_interrupted_again_and_again_it_is_the_search_that_was_not(space_file, tmp_path):
+    """One trial at a time, killed four times: the same parameters, scores and ends as in one go."""
+    space = load_space(space_file, [*LONG[1::2], *ONE_AT_A_TIME[1::2], "budget.trials=6"])
+    run_search(space, results=tmp_path / "whole")
+    results = tmp_path / "results"
+    command = ["run", str(space_file), *LONG, *ONE_AT_A_TIME, "--trials", "6", "--results", str(results)]
+    for epochs in (10, 45, 80, 130):
+        process = start(*command, mark=str(results))
+        wait_for(process, results / "tiny", epochs)
+        process.kill()
+        process.communicate()
+        command = ["resume", "tiny", "--results", str(results)]
+    process = start(*command, mark=str(results))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    check(results / "tiny", 6, errors=errors, mark=str(results))
+    assert numbers(results / "tiny") == numbers(tmp_path / "whole" / "tiny")
+
+
+@pytest.mark.slow
+def test_killed_in_the_finish_only_the_finish_is_done_again(space_file, tmp_path):
+    results = tmp_path / "results"
+    first = run_search(load_space(space_file), results=results)
+    path = results / "tiny" / FILE
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]) + b'{"event": "st')
+    before = read_record(results / "tiny")
+    assert before.state == "running"
+    second = resume_search(results / "tiny")
+    check(results / "tiny", 3, before=before)
+    assert (second.trial, second.test, second.run_id) == (first.trial, first.test, first.run_id)
+    assert query(results / "mlflow.db", "select version from model_versions") == [(1,)]
