@@ -144,7 +144,7 @@ class Ours:
         space = curve_space(table, seed)
         storage = InMemoryStorage()
         study = Study(space, Sampler(space), storage, storage.create_new_study([DIRECTIONS["max"]], "curves"))
-        self.searcher = OptunaSearcher(space, study, Trials("accuracy", "max"), Clock(None))
+        self.searcher = OptunaSearcher(space, study, Trials("accuracy", "max"), Clock(None), stop=print)
         self.scheduler = Asha(space)
         self._trials: dict[str, SimpleNamespace] = {}
 
