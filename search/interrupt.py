@@ -27,10 +27,15 @@ class Interrupts:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupts:
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Take the signals, again where somebody has taken them since: Ray's start puts its own handler for SIGTERM."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
+                self._before.setdefault(number, signal.getsignal(number))
+                signal.signal(number, self._note)
 
     def __exit__(self, *problem: object) -> None:
         for number, handler in self._before.items():

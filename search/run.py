@@ -103,6 +103,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
 
     space = plan.space
     with ray_session(space.resources, plan.machine, address) as (ray, machine):
+        interrupts.listen()
         clock.gpus = machine.gpus
         searcher = OptunaSearcher(
             space, create_study(space, folder), trials, clock,
