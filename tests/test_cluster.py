@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from search.run import run_search
-from search.space import load_space
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
 RAY = Path(sys.executable).parent / "ray"
 
 
@@ -34,6 +34,10 @@ def cluster(tmp_path):
 
 @pytest.mark.skipif(shutil.which(str(RAY)) is None, reason="no ray command")
 def test_a_search_joins_a_running_cluster(cluster, space_file, tmp_path):
-    outcome = run_search(load_space(space_file), results=tmp_path / "results", address=cluster)
-    assert outcome.trials == {"COMPLETE": outcome.trials["COMPLETE"], "PRUNED": 3 - outcome.trials["COMPLETE"], "FAILED": 0}
-    assert outcome.registered == "models:/tiny@champion"
+    words = ["run", str(space_file), "--results", str(tmp_path / "results"), "--address", cluster, "--json"]
+    # In a process of its own: after a search on a cluster Ray starts no node in the same process again.
+    done = subprocess.run([sys.executable, "-m", "search", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert sum(outcome["trials"].values()) == 3 and outcome["trials"]["FAILED"] == 0
+    assert outcome["registered"] == "models:/tiny@champion"
