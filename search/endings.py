@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from trainables.config import is_a
+
 
 class State(StrEnum):
     """End state of a trial. COMPLETE: ran to its last epoch; PRUNED: was stopped; FAILED: could not go on."""
@@ -77,7 +79,7 @@ def decide(rows: list[Mapping[str, Any]], metric: str, epochs: int, *, failure: 
 
 def unusable(value: Any) -> tuple[Kind, None, str] | None:
     """Return why ``value`` cannot be a score, shaped as the last fields of an `Ending`, or None where it can."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_a(value, float):
         return Kind.BAD_REPORT, None, f"the trial reported {value!r} where a number belongs"
     if not math.isfinite(value):
         return Kind.NOT_FINITE, None, f"the trial reported {value}"

@@ -20,7 +20,7 @@ from search.redact import redacted
 from search.space import check_name
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
-from trainables.files import checkpoint_epochs, checkpoint_folder, remove_checkpoint, weights_file
+from trainables.files import checkpoint_epochs, checkpoint_folder, remove_checkpoint, weights_file, write_text_whole
 
 SUMMARY = "search.json"
 LOCK = "lock"
@@ -152,9 +152,7 @@ def summarised(folder: Path, trials: Trials) -> Iterator[None]:
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write the summary whole or not at all."""
-    part = folder / f"{SUMMARY}.part"
-    part.write_text(redacted(json.dumps(summary, indent=2)) + "\n")
-    part.replace(folder / SUMMARY)
+    write_text_whole(folder / SUMMARY, redacted(json.dumps(summary, indent=2)) + "\n")
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from search.space import Space
 from trainables.config import TrialConfig
 from trainables.cost import Cost, figures, options_taken
 from trainables.errors import BadInput
+from trainables.files import write_text_whole
 from trainables.models import MODELS
 
 if TYPE_CHECKING:
@@ -104,10 +105,8 @@ class Screen:
             channels, outputs = self._shape
             self._latencies[key] = latency(architecture, channels, outputs, size, **options)
             keep = {key: value for key, value in self._latencies.items() if json.loads(key)[0] in MODELS}
-            part = self._path.with_suffix(".part")
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(keep, indent=1) + "\n")
-            part.replace(self._path)
+            write_text_whole(self._path, json.dumps(keep, indent=1) + "\n")
         return self._latencies[key]
 
 

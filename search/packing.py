@@ -19,6 +19,7 @@ from search.plan import Plan
 from search.trials import Trial
 from trainables.config import TrialConfig
 from trainables.data.residence import DEVICE_SHARE, decoded_bytes
+from trainables.files import write_text_whole
 from trainables.memory import USABLE
 
 FILE = "gpu_memory.json"
@@ -139,9 +140,7 @@ class Packing:
         if any(other.bytes >= peak.bytes for other in known):
             return
         self._peaks = [other for other in self._peaks if other not in known] + [peak]
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps([dataclasses.asdict(peak) for peak in self._peaks], indent=1) + "\n")
-        part.replace(self._path)
+        write_text_whole(self._path, json.dumps([dataclasses.asdict(peak) for peak in self._peaks], indent=1) + "\n")
 
 
 def read_peaks(path: Path) -> list[Peak]:

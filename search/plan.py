@@ -111,8 +111,6 @@ def starting_points(space: Space) -> Iterator[tuple[str, str | None]]:
             yield from itertools.product(*map(values_of, others))
 
 
-
-
 def decode(plan: Plan, cache: Path) -> dict[int, TrialData]:
     """Decode the rows that trials may see, once for every image size; the sealed rows are not among them.
 

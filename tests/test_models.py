@@ -180,12 +180,12 @@ def test_options_reach_only_networks_that_name_them():
     assert len(epoch.model.network.blocks) == 3
 
 
-def test_check_shows_the_smallest_and_the_largest_form(tmp_path, images):
+def test_check_shows_every_choice_and_the_ends_of_a_range(tmp_path, images):
     overrides = ["space.architecture={choice: [simple_cnn, vit_tiny]}", "space.patch_size={choice: [4, 8, 2]}",
                  "space.depth={int: [1, 3]}"]
     plan = make_plan(load_space(write_space(tmp_path / "vit.yaml", images), overrides))
-    forms = [f"vit_tiny(patch_size={patch}, depth={depth})" for patch in (2, 8) for depth in (1, 3)]
-    assert [name for name, _ in plan.costs] == ["simple_cnn", *forms]
+    forms = [f"vit_tiny(patch_size={patch}, depth={depth})" for patch in (4, 8, 2) for depth in (1, 3)]
+    assert [network.label for network, _ in plan.networks] == ["simple_cnn", *forms]
 
 
 def test_patch_sizes_are_chosen_and_not_drawn(tmp_path, images):

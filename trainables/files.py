@@ -1,8 +1,15 @@
-"""Where a trial's files stand below its search's folder. Standard library only."""
+"""Where a trial's files stand below its search's folder, and a small file written whole. Standard library only."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all; who reads it meanwhile finds what stood there before."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def weights_file(folder: str | Path, number: int) -> Path:

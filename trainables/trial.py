@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
 from trainables.errors import DiskFull, NotFinite, Undefined
@@ -95,7 +95,7 @@ def start(folder: Path, config: TrialConfig, data: TrialData) -> dict[str, Any]:
 
 def is_score(value: Any) -> bool:
     """Tell whether ``value`` is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_a(value, float) and math.isfinite(value)
 
 
 def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None = None) -> Iterator[Any]:
