@@ -37,8 +37,8 @@ class Float:
             return [self.low]
         if self.step is None:
             return None
-        count = round((self.high - self.low) / self.step)
-        return [self.low + index * self.step for index in range(count + 1)]
+        low, step = decimal(self.low), decimal(self.step)  # in floats, 3 steps of 0.1 are more than 0.3
+        return [float(low + index * step) for index in range(round((self.high - self.low) / self.step) + 1)]
 
     def at(self, share: float) -> float:
         """Return the value at ``share`` of the range, from 0 (included) to 1 (excluded)."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from search.parameters import Choice, Float, Int
 from search.schema import json_schema
@@ -71,6 +73,16 @@ def test_forms(tmp_path: Path, name: str, written: str, expected: Any) -> None:
     read = parameter(tmp_path, name, written)
     assert read == expected
     assert type(read) is type(expected)
+
+
+@pytest.mark.parametrize(("high", "step"), [(0.3, 0.1), (0.7, 0.1), (0.9, 0.3), (1.1, 0.1), (0.06, 0.01)])
+def test_every_step_is_the_number_as_written_and_within_optunas_range(high: float, step: float) -> None:
+    values = Float(0.0, high, step=step).grid()
+    assert [*values] == [float(f"{index * step:.10g}") for index in range(round(high / step) + 1)]
+    assert values[-1] == high
+    distribution = FloatDistribution(0.0, high, step=step)
+    for value in values:
+        create_trial(params={"x": value}, distributions={"x": distribution}, value=0.0)
 
 
 @pytest.mark.parametrize("written", ["1e-3", "1E-3", "1.e-3", "+0.001", ".001", "10e-4", "0.1e-2"])
