@@ -19,6 +19,7 @@ from search.diagnosis import RungCheck, check_rungs
 from search.endings import State
 from search.errors import NoUsableTrial
 from search.folder import write_summary
+from search.interrupt import Interrupts
 from search.plan import Plan, sealed_groups, sealed_images
 from search.redact import redacted
 from search.tracking import Tracker
@@ -88,11 +89,13 @@ class Outcome:
         return 3 if self.trials[State.FAILED] > MANY_FAILED * sum(self.trials.values()) else 0
 
 
-def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock) -> Outcome:
+def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock, interrupts: Interrupts
+           ) -> Outcome:
     """Score the best trial once on the sealed rows, write and register its model, and record it all.
 
     Raises:
         NoUsableTrial: no trial has a score and weights.
+        Interrupted: a signal came before the model was registered; then it is not.
     """
     from trainables.export import measure_rows, predict, read_model, task_of
 
@@ -105,6 +108,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Track
     test, interval, method = sealed_score(task, rows, sealed_groups(plan), trials.metric, measure_of(plan, best.config))
     details = task.details(rows.sum(0).tolist())
     tracker.flush()
+    interrupts.check()
     example = sealed.pixels[:2]
     registered = tracker.register(folder / "model", example.astype(np.float32) / 255, predict(model, task, example))
     outcome = Outcome(

@@ -31,7 +31,7 @@ class Interrupts:
         return self
 
     def listen(self) -> None:
-        """Take the signals, again where somebody has taken them since: Ray's start puts its own handler for SIGTERM."""
+        """Take the signals, again where somebody has taken them since, as Ray does with SIGTERM at its start and its end."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before.setdefault(number, signal.getsignal(number))

@@ -113,6 +113,7 @@ class Screen:
 def read_latencies(path: Path) -> dict[str, float]:
     """Return the latencies in ``path``; none where there is no such file or it is damaged."""
     try:
-        return {str(key): float(value) for key, value in json.loads(path.read_text()).items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        known = json.loads(path.read_text()).items()
+        return {key: float(value) for key, value in known if json.loads(key)[0] in MODELS}
+    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError):
         return {}

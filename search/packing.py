@@ -146,6 +146,6 @@ class Packing:
 def read_peaks(path: Path) -> list[Peak]:
     """Return the records in ``path``; none where there is no such file or it is damaged."""
     try:
-        return [Peak(Load(**peak["load"]), peak["bytes"], peak["fits"]) for peak in json.loads(path.read_text())]
+        return [Peak(Load(**peak["load"]), int(peak["bytes"]), bool(peak["fits"])) for peak in json.loads(path.read_text())]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []

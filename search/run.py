@@ -82,7 +82,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                               packing.refuses, screen.forbids, address, fit, record.events)
                 interrupts.check()
                 progress.phase("scoring the best on the sealed rows")
-                outcome = finish(plan, folder, results / "cache", trials, tracker, clock)
+                outcome = finish(plan, folder, results / "cache", trials, tracker, clock, interrupts)
                 tracker.attach(write_table(plan, folder, trials))
                 return outcome
 
@@ -136,3 +136,4 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
             ),
         ).fit()
         searcher.close(None if interrupts.stopped else Kind.BUDGET)
+    interrupts.listen()  # Ray's end has put back what SIGTERM does by itself

@@ -22,6 +22,7 @@ from search.sqlite import create_write_ahead
 
 SERVER_SECONDS = 5
 DATABASES = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}  # and how drivers call it
+AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED", "UNAUTHENTICATED")
 SQLITE = b"SQLite format 3\0"  # the first bytes of its files: https://www.sqlite.org/fileformat.html
 ARTIFACT_COLUMNS = (  # where MLflow 3 writes where artifacts are
     ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
@@ -70,6 +71,31 @@ def refused(uri: str, what: str, mend: str) -> SpaceError:
 
 def unreachable(uri: str, what: str, mend: str) -> EnvironmentProblem:
     return EnvironmentProblem(f"tracking.uri: {redacted(uri)!r}: {redacted(what)}; {mend}")
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into what ends a search: a store that does not answer us, or one that refuses what we ask.
+
+    Raises:
+        EnvironmentProblem: it cannot be reached, is broken, or does not know us.
+        SpaceError: it refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except ModuleNotFoundError as problem:
+        raise refused(uri, f"MLflow refuses it: {problem}", f"pip install {problem.name}") from None
+    except (MlflowException, OSError, sqlite3.OperationalError) as problem:
+        what = first_line(problem)
+        if getattr(problem, "error_code", AWAY[0]) in AWAY:
+            raise unreachable(uri, f"MLflow does not answer ({what})", "see to it that it does, and try again") from None
+        raise refused(uri, f"MLflow refuses it: {what}", "mend the URI") from None
+
+
+def first_line(problem: Exception) -> str:
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
 
 
 def _check_server(uri: str) -> None:

@@ -9,17 +9,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import provenance, views
-from search.errors import state_after
+from search.errors import SearchError, state_after
 from search.plan import Plan
 from search.record import Record
 from search.redact import redacted
 from search.space import Space
-from search.stores import default_store, one_at_a_time, refused, relocate
+from search.stores import answering, default_store, first_line, one_at_a_time, refused, relocate, unreachable
 from search.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -41,16 +41,21 @@ Event = tuple[str, Trial, dict[str, Any]]
 class Tracker:
     """Writes the trials of one search to MLflow from a thread, in batches, so that training never waits.
 
-    Events that could not be delivered are kept and tried again; `flush` gives up after a minute and says how many
-    are left.
+    Events that could not be delivered are kept and tried again, for up to a minute after the last trial. What then is
+    left ends the search with an `EnvironmentProblem`: the record has it, and `resume` delivers it.
 
     A run carries the id of its search and the number of its trial, by which a search that is resumed finds it again. What
-    happened before is then delivered again, from the record, where MLflow may lack some of it; it keeps one copy of each.
+    happened before is then delivered again, from the record, where MLflow may lack some of it; it keeps one copy of each
+    row. A run that was made twice, because the answer to the first request was lost, is deleted at the end.
 
     Args:
         uri: an MLflow tracking URI that `check_uri` accepted.
         name: name of the search: the parent run and the registered model are called so.
         record: what the search has come to so far.
+
+    Raises:
+        SpaceError: MLflow refuses the URI.
+        EnvironmentProblem: it does not answer; also from every method but `begin`, `epoch` and `end`.
     """
 
     def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record):
@@ -61,6 +66,7 @@ class Tracker:
         self._pending: list[Event] = []
         self._runs: dict[int, str] = {}
         self._bests: list[Any] = []
+        self._complaint = ""  # why MLflow did not take the last batch
         self._closing = threading.Event()
         self.experiment_id, self.parent = self._open(results, plan, record)
         for event, *arguments in record.events:
@@ -69,22 +75,22 @@ class Tracker:
         self._thread.start()
 
     def _open(self, results: Path, plan: Plan, record: Record) -> tuple[str, str]:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        try:
+        with answering(self.uri):
             with one_at_a_time(self.uri):
+                from mlflow import MlflowClient
+
                 self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
                 relocate(self.uri, results)
                 experiment = self._experiment(results)
-                found = self._find(experiment)
-        except (MlflowException, ModuleNotFoundError) as problem:
-            raise refused(self.uri, f"MLflow refuses it: {str(problem).splitlines()[0]}", "mend the URI") from None
-        if parent := found.pop(None, None):
-            self._go_on(parent, found, record)
-            return experiment, parent.info.run_id
+            found = self._find(experiment)
+            if parent := found.pop(None, None):
+                self._go_on(parent, found, record)
+                return experiment, parent.info.run_id
+            return experiment, self._create_parent(experiment, plan)
+
+    def _create_parent(self, experiment: str, plan: Plan) -> str:
         tags = {**provenance.tags(), "search": self.name, "search_id": self._id, "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
@@ -95,19 +101,25 @@ class Tracker:
         for name, text in texts.items():
             if text:
                 self.client.log_text(run.info.run_id, redacted(text), name)
-        return experiment, run.info.run_id
+        return run.info.run_id
 
     def _find(self, experiment: str) -> dict[int | None, Run]:
         """Return the runs that this search has made, by the number of their trial; the parent run under None."""
-        found, token = {}, None
+        found = {}
+        for run in sorted(self._made(experiment), key=lambda run: run.info.status == "RUNNING"):
+            number = run.data.tags.get("trial")
+            found.setdefault(number and int(number), run)
+        return found
+
+    def _made(self, experiment: str) -> Iterator[Run]:
+        """Yield all runs of this search."""
+        token = None
         while True:
             page = self.client.search_runs([experiment], f"tags.search_id = '{self._id}'", max_results=1000, page_token=token)
-            for run in page:
-                number = run.data.tags.get("trial")
-                found[number and int(number)] = run
+            yield from page
             token = page.token
             if not token:
-                return found
+                return
 
     def _go_on(self, parent: Run, found: dict[int, Run], record: Record) -> None:
         """Use the runs that were found again; what the record, cut short by a power cut, has not heard of goes."""
@@ -124,6 +136,8 @@ class Tracker:
                 self.client.update_run(run.info.run_id, status="RUNNING")
 
     def _experiment(self, results: Path) -> str:
+        from mlflow.exceptions import MlflowException
+
         name = self._space.tracking.experiment or self._space.name
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
@@ -132,7 +146,12 @@ class Tracker:
             return found.experiment_id
         local = self.uri.startswith("sqlite")
         place = (results.resolve() / "artifacts").as_uri() if local else None
-        return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
+        try:
+            return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
+        except MlflowException:
+            if (made := self.client.get_experiment_by_name(name)) is None:
+                raise
+            return made.experiment_id  # by another search, since we looked
 
     def begin(self, trial: Trial) -> None:
         self._note("begin", trial, {})
@@ -169,11 +188,14 @@ class Tracker:
                 number = self._pending[0][1].number
                 self._deliver([event for event in self._pending if event[1].number == number])
                 self._pending = [event for event in self._pending if event[1].number != number]
-            if self._bests:
+            while self._bests:
                 self.client.log_batch(self.parent, metrics=self._bests[:MAX_METRICS])
                 del self._bests[:MAX_METRICS]
+            self._complaint = ""
         except (MlflowException, OSError) as problem:
-            logger.warning("MLflow did not take a batch, it is kept: %s", redacted(str(problem)))
+            if not self._complaint:
+                logger.warning("MLflow does not take what happens, it is kept: %s", redacted(str(problem)))
+            self._complaint = first_line(problem)
 
     def _deliver(self, batch: list[Event]) -> None:
         """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""
@@ -206,39 +228,58 @@ class Tracker:
 
     def __exit__(self, kind: type | None, problem: BaseException | None, trace: Any) -> None:
         """Deliver what is left and end the parent run, as FINISHED, KILLED by a signal, or FAILED."""
-        left = self.flush()
-        if left:
-            logger.warning("%d events of the search could not be delivered to MLflow", left)
-        for number in set(self._runs) - {trial.number for trial in self._ended}:
-            self.client.set_terminated(self._runs[number], "KILLED")
-        status = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}[state_after(problem)]
-        self.client.set_terminated(self.parent, status)
+        try:
+            self._close({"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}[state_after(problem)],
+                        CLOSE_SECONDS if problem is None else 0)
+        except SearchError as away:
+            if problem is None:
+                raise
+            logger.warning("MLflow has not all of the search: %s", away)  # beside what ended it, a small thing
 
-    def flush(self) -> int:
-        """Deliver everything now, trying again for up to a minute; return how many events are left."""
-        deadline = time.monotonic() + CLOSE_SECONDS
+    def _close(self, status: str, seconds: float) -> None:
+        self.flush(seconds)
+        with answering(self.uri):
+            for number in set(self._runs) - {trial.number for trial in self._ended}:
+                self.client.set_terminated(self._runs[number], "KILLED")
+            known = {self.parent, *self._runs.values()}
+            for run in self._made(self.experiment_id):
+                if run.info.run_id not in known:
+                    self.client.delete_run(run.info.run_id)
+            self.client.set_terminated(self.parent, status)
+
+    def flush(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Deliver everything now, trying again for so many seconds.
+
+        Raises:
+            EnvironmentProblem: MLflow did not take all of it.
+        """
+        deadline = time.monotonic() + seconds
         if not self._closing.is_set():
             self._closing.set()
             self._thread.join()
         self._flush()
-        while (self._pending or self._bests) and time.monotonic() < deadline:
+        while (left := len(self._pending) + len(self._bests)) and time.monotonic() < deadline:
             time.sleep(FLUSH_SECONDS)
             self._flush()
-        return len(self._pending) + len(self._bests)
+        if left:
+            what = f"MLflow has not taken {left} events of the search, which its record keeps ({self._complaint})"
+            raise unreachable(self.uri, what, f"see to it that it answers, then `resume {self.name}` delivers them")
 
     def summarise(self, metrics: dict[str, float], tags: dict[str, str], details: dict[str, Any]) -> None:
         """Give the parent run the outcome after so many trials; the details stand in its artifact ``sealed.json``."""
         from mlflow.entities import Metric, RunTag
 
         stamp, step = int(max(trial.ended for trial in self._ended) * 1000), len(self._ended)
-        self.client.log_batch(self.parent, metrics=[Metric(key, value, stamp, step) for key, value in metrics.items()],
-                              tags=[RunTag(key, value) for key, value in tags.items()])
-        self.client.log_dict(self.parent, details, "sealed.json")
+        with answering(self.uri):
+            self.client.log_batch(self.parent, metrics=[Metric(key, value, stamp, step) for key, value in metrics.items()],
+                                  tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.log_dict(self.parent, details, "sealed.json")
 
     def attach(self, files: Iterable[Path]) -> None:
         """Give the parent run ``files`` as artifacts."""
-        for path in files:
-            self.client.log_artifact(self.parent, str(path))
+        with answering(self.uri):
+            for path in files:
+                self.client.log_artifact(self.parent, str(path))
 
     def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
         """Log the model folder with signature and input example, register it as `champion`, and return its URI.
@@ -251,12 +292,13 @@ class Tracker:
             outputs: what the model makes of them.
         """
         sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
-        known = self.client.search_model_versions(f"name = '{self.name}' and run_id = '{self.parent}'")
-        version = next((old.version for old in known if old.tags.get("sha256") == sha256), None)
-        if version is None:
-            version = self._log_model(model, example, outputs)
-            self.client.set_model_version_tag(self.name, version, "sha256", sha256)
-        self.client.set_registered_model_alias(self.name, "champion", version)
+        with answering(self.uri):
+            known = self.client.search_model_versions(f"name = '{self.name}' and run_id = '{self.parent}'")
+            version = next((old.version for old in known if old.tags.get("sha256") == sha256), None)
+            if version is None:
+                version = self._log_model(model, example, outputs)
+                self.client.set_model_version_tag(self.name, version, "sha256", sha256)
+            self.client.set_registered_model_alias(self.name, "champion", version)
         return f"models:/{self.name}@champion"
 
     def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:

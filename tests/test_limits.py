@@ -10,7 +10,7 @@ import pytest
 from search.clock import Clock
 from search.endings import Kind
 from search.errors import SpaceError
-from search.limits import Screen
+from search.limits import Screen, read_latencies
 from search.networks import memory
 from search.plan import Plan, as_dict, make_plan
 from search.run import run_search
@@ -140,6 +140,12 @@ def test_latency_is_measured_once_and_kept(space_file: Path, tmp_path: Path) -> 
     assert screen.forbids(TrialConfig(architecture=slow[0], image_size=slow[1])) == (
         "2e+04 ms an image, above limits.latency_ms 10000")
     assert json.loads((tmp_path / "latency.json").read_text()) == {**known, min(known): 20000}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"vgg": 1}', '{"[]": 1}', '{"[1]": 1}', '{"[\\"simple_cnn\\", 16]": "slow"}'])
+def test_damaged_latencies_are_no_latencies(tmp_path: Path, content: str) -> None:
+    (tmp_path / "latency.json").write_text(content)
+    assert read_latencies(tmp_path / "latency.json") == {}
 
 
 def test_a_latency_that_nothing_reaches_creates_no_search(space_file: Path, tmp_path: Path) -> None:

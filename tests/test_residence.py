@@ -72,6 +72,24 @@ def test_pixels_beyond_the_limit_are_decoded_once_to_files(data_root, tmp_path):
     assert [path.stat().st_mtime_ns for path in written] == times
 
 
+@pytest.mark.parametrize("damage", ["empty", "torn", "pickled", "other rows", "other kind"])
+def test_what_is_no_copy_of_the_pixels_is_decoded_again(data_root, tmp_path, damage):
+    whole = np.array(load(data_root, tmp_path / "cache", 0).pool.pixels)
+    file, _ = sorted((tmp_path / "cache").iterdir())
+    match damage:
+        case "empty":
+            file.write_bytes(b"")
+        case "torn":
+            file.write_bytes(file.read_bytes()[:-1])
+        case "pickled":
+            np.save(file, np.array([{}]), allow_pickle=True)
+        case "other rows":
+            np.save(file, whole[:-1])
+        case "other kind":
+            np.save(file, whole.astype(np.float32))
+    assert np.array_equal(load(data_root, tmp_path / "cache", 0).pool.pixels, whole)
+
+
 def test_another_process_is_given_the_name_of_the_file(data_root, tmp_path):
     mapped = load(data_root, tmp_path / "cache", 0)
     sent = pickle.dumps(mapped)

@@ -22,10 +22,10 @@ from mlflow import MlflowClient
 
 from search.clock import Clock
 from search.endings import Kind, State
-from search.errors import NoUsableTrial, SpaceError
+from search.errors import Interrupted, NoUsableTrial, SpaceError
 from search.interrupt import Interrupts
 from search.plan import Plan, decode, make_plan
-from search.progress import Progress
+from search.progress import Progress, Silent
 from search.record import read_record
 from search.run import run_search, search_trials
 from search.space import load_space
@@ -222,6 +222,21 @@ def test_nothing_of_the_search_depends_on_the_sealed_rows(tmp_path, images):
 
 def without_time(row: dict) -> dict:
     return {key: value for key, value in row.items() if key not in ("seconds", "images_per_second", "time")}
+
+
+class Late(Silent):
+    """Sends a signal when the trials are over."""
+
+    def phase(self, text: str) -> None:
+        if text.startswith("scoring"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_in_the_finish_registers_nothing(tmp_path, space_file):
+    with pytest.raises(Interrupted):
+        run_search(load_space(space_file, ["budget.trials=1"]), results=tmp_path / "results", progress=Late())
+    assert not registered(tmp_path / "results") and signal.getsignal(signal.SIGINT) is HANDLER
+    assert read_record(tmp_path / "results" / "tiny").state == "interrupted"
 
 
 def test_ctrl_c_stops_in_order_and_registers_nothing(tmp_path, space_file):

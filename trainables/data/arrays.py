@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,16 @@ def by_name(array: np.ndarray) -> np.ndarray | str:
 
 def read_images(*arrays: np.ndarray | str) -> Images:
     """Return images whose pixels or targets stay in the ``.npy`` file that is named."""
-    return Images(*(np.load(array, mmap_mode="r") if isinstance(array, str) else array for array in arrays))
+    return Images(*(np.load(array, mmap_mode="r", allow_pickle=False) if isinstance(array, str) else array for array in arrays))
+
+
+def open_mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Map the 8-bit pixels of ``shape`` in a ``.npy`` file; None where there are none, or something else stands there."""
+    try:
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return pixels if (pixels.shape, pixels.dtype) == (shape, np.uint8) else None
 
 
 @dataclass(frozen=True, eq=False)

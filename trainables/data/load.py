@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.arrays import Images, TrialData
+from trainables.data.arrays import Images, TrialData, open_mapped
 from trainables.data.catalog import Catalog
 from trainables.data.decode import Unreadable, quiet_pillow, resize
 from trainables.data.files import in_threads, read_image, refuse_unreadable
@@ -90,19 +90,19 @@ def decode_into(
 
 
 def map_sizes(catalog: Catalog, rows: np.ndarray, paths: Mapping[int, Path], cache: Path) -> dict[int, np.ndarray]:
-    """Return what `load_sizes` does, from one mapped ``.npy`` file a size, decoded only where a file is not there yet."""
-    missing = {size: path.with_suffix(f".{os.getpid()}.part") for size, path in paths.items() if not path.exists()}
+    """Return what `load_sizes` does, from one mapped ``.npy`` file a size, decoded where none is there or it is damaged."""
+    shapes = {size: (len(rows), catalog.channels, size, size) for size in paths}
+    kept = {size: open_mapped(path, shapes[size]) for size, path in paths.items()}
+    missing = {size: paths[size].with_suffix(f".{os.getpid()}.part") for size, array in kept.items() if array is None}
     if missing:
         cache.mkdir(parents=True, exist_ok=True)
-        shape = len(rows), catalog.channels
-        pixels = {
-            size: np.lib.format.open_memmap(part, "w+", np.uint8, (*shape, size, size)) for size, part in missing.items()
-        }
+        pixels = {size: np.lib.format.open_memmap(part, "w+", np.uint8, shapes[size]) for size, part in missing.items()}
         decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
         for size, part in missing.items():
             pixels[size].flush()
             part.replace(paths[size])
-    return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
+            kept[size] = np.load(paths[size], mmap_mode="r", allow_pickle=False)
+    return kept
 
 
 def mapped(array: np.ndarray, path: Path) -> np.ndarray:
@@ -111,7 +111,7 @@ def mapped(array: np.ndarray, path: Path) -> np.ndarray:
     with open(part, "wb") as file:
         np.save(file, array)
     part.replace(path)
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def trial_data(

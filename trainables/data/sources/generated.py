@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from trainables.data import aoi
+from trainables.data.arrays import open_mapped
 from trainables.data.catalog import Catalog, content_hash
 from trainables.data.config import DataConfig
 from trainables.data.decode import as_image
@@ -37,11 +38,8 @@ class GeneratedPixels:
         """Return the kept pixels, mapped into memory; draw and keep them where they are not there or damaged."""
         file = folder / f"aoi-v{aoi.VERSION}-seed{self.seed}-size{self.size}.npy"
         shape = (sum(aoi.COUNTS), self.size, self.size)
-        try:
-            pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            pixels = None
-        if pixels is None or pixels.shape != shape or pixels.dtype != np.uint8:
+        pixels = open_mapped(file, shape)
+        if pixels is None:
             pixels = self.draw()
             save(file, pixels)
         return pixels

@@ -1,0 +1,176 @@
+"""MLflow that goes away and comes back: what happened meanwhile is there, in order and once; training has not waited."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from search.clock import Clock
+from search.endings import Ending, State
+from search.errors import EnvironmentProblem, Interrupted
+from search.plan import make_plan
+from search.record import Recorder, begin_record, read_record
+from search.space import load_space
+from search.stores import default_uri
+from search.tracking import Tracker
+from search.trials import Trial
+from tests.invariants import check, query
+from tests.mlflow_server import Proxy, served
+from tests.test_resume import LONG, start, wait_for
+
+EPOCHS = 3
+LOCKED_SECONDS = 25  # MLflow waits for 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+class Search:
+    """A search of which only the record and MLflow's part are real: trials begin, report and end as they are told to."""
+
+    def __init__(self, space_file: Path, folder: Path):
+        self.plan = make_plan(load_space(space_file))
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.record = begin_record(folder, self.plan.space, self.plan.catalog.fingerprint)
+
+    def tracked(self, uri: str) -> Tracker:
+        return Tracker(uri, self.folder.parent, self.plan, self.folder.name, read_record(self.folder))
+
+    def play(self, *watchers) -> Trial:
+        """Let one more trial go from its beginning to its end."""
+        config = self.plan.space.trial_config({"learning_rate": 1e-3, "batch_size": 8})
+        trial = Trial(number := len(self.record.trials), {}, config)
+        self.record.trials.add(trial)
+        self._tell(watchers, "begin", trial)
+        for epoch in range(1, EPOCHS + 1):
+            trial.rows.append({"epoch": epoch, "accuracy": (number + epoch) / 17, "loss": 1 / epoch, "time": time.time()})
+            self._tell(watchers, "epoch", trial, trial.rows[-1])
+        trial.end(Ending(State.COMPLETE, value=trial.rows[-1]["accuracy"]))
+        self._tell(watchers, "end", trial)
+        return trial
+
+    @staticmethod
+    def _tell(watchers, event, *arguments) -> None:
+        for watcher in watchers:
+            getattr(watcher, event)(*arguments)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def check_rows(store: Path, search: Search) -> None:
+    """Every trial has one run, with the rows of the record and nothing beside; the parent has each best score once."""
+    runs = dict(query(store, """
+        select n.value, r.run_uuid from runs r join tags t on t.run_uuid = r.run_uuid join tags n on n.run_uuid = r.run_uuid
+        where t.key = 'search_id' and t.value = ? and n.key = 'trial' and r.lifecycle_stage = 'active'
+        and r.status = 'FINISHED'""", search.record.id))
+    trials = list(search.record.trials)
+    [(count,)] = query(store, "select count(*) from tags t join runs r on r.run_uuid = t.run_uuid where key = 'search_id' and "
+                              "value = ? and lifecycle_stage = 'active'", search.record.id)
+    assert sorted(runs, key=int) == [str(trial.number) for trial in trials] and count == len(trials) + 1
+    for trial in trials:
+        run = runs[str(trial.number)]
+        found = query(store, "select key, step, value from metrics where run_uuid = ? order by key, step", run)
+        assert found == [(key, row["epoch"], row[key]) for key in ("accuracy", "loss") for row in trial.rows]
+    [parent] = query(store, "select run_uuid from tags t where key = 'search_id' and value = ? and not exists "
+                            "(select * from tags n where n.run_uuid = t.run_uuid and n.key = 'trial')", search.record.id)
+    bests = query(store, "select step, value from metrics where run_uuid = ? and key = 'best_accuracy' order by step", *parent)
+    assert bests == [(n + 1, max(trial.ending.value for trial in trials[: n + 1])) for n in range(len(trials))]
+
+
+@pytest.mark.parametrize("mood", ["dead", "mute", *(pytest.param(mood, marks=pytest.mark.slow) for mood in ("busy", "slow"))])
+def test_what_a_server_misses_it_is_told_later_and_once(server, space_file, tmp_path, monkeypatch, mood):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    search = Search(space_file, tmp_path / "results" / mood)
+    with Proxy(server) as proxy, search.tracked(proxy.uri) as tracker:
+        first = search.play(tracker)
+        wait_until(lambda: tracker.run_of(first))
+        proxy.mood = mood
+        search.play(tracker)
+        search.play(tracker)
+        wait_until(lambda: proxy.met >= 4)
+        search.play(tracker)
+        proxy.mood = "well"
+        search.play(tracker)
+    check_rows(Path(server.store.removeprefix("sqlite:///")), search)
+
+
+def test_what_it_never_takes_stays_in_the_record_for_a_resume(server, space_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("search.tracking.CLOSE_SECONDS", 1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    search = Search(space_file, tmp_path / "results" / "away")
+    with Proxy(server) as proxy:
+        with pytest.raises(EnvironmentProblem, match=r"has not taken 6 events .*; see to it that it answers, then `resume away`"):
+            with Recorder(search.record, Clock(None), print) as recorder, search.tracked(proxy.uri) as tracker:
+                recorder.start(search.plan.space.budget, None)
+                proxy.mood = "dead"
+                search.play(recorder, tracker)
+        assert read_record(search.folder).state == "failed"
+        proxy.mood = "well"
+        with pytest.raises(Interrupted), search.tracked(proxy.uri):  # a signal is what is told, whatever MLflow does
+            proxy.mood = "dead"
+            raise Interrupted(signal.SIGTERM)
+        proxy.mood = "well"
+        with search.tracked(proxy.uri):
+            pass
+    check_rows(Path(server.store.removeprefix("sqlite:///")), search)
+
+
+@pytest.mark.slow
+def test_a_store_that_somebody_else_holds(space_file, tmp_path):
+    """Another process writes to the SQLite file for longer than MLflow waits."""
+    search = Search(space_file, tmp_path / "results" / "held")
+    store = tmp_path / "results" / "mlflow.db"
+    with search.tracked(default_uri(store.parent)) as tracker, closing(sqlite3.connect(store)) as other:
+        search.play(tracker)
+        other.execute("begin exclusive")
+        search.play(tracker)
+        start = time.monotonic()
+        wait_until(lambda: time.monotonic() > start + LOCKED_SECONDS)
+        other.rollback()
+        search.play(tracker)
+    check_rows(store, search)
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_of_a_search_and_started_again(space_file, tmp_path):
+    """The search goes on without it; what it missed is there in the end. Once more, and it stays away: status 5, `resume`."""
+    results = tmp_path / "results"
+    results.mkdir(mode=0o700)
+    with served(results) as server:
+        command = ["run", str(space_file), "--results", str(results), "--tracking-uri", server.uri, *LONG]
+        process = start(*command, "--trials", "6", mark=str(results))
+        wait_for(process, results / "tiny", 30)
+        server.kill()
+        wait_for(process, results / "tiny", 100)
+        server.start()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        before = check(results / "tiny", 6, errors=errors, mark=str(results))
+
+        process = start("resume", "tiny", "--results", str(results), "--trials", "+2", mark=str(results))
+        wait_for(process, results / "tiny", sum(trial.epoch for trial in before.trials) + 30)
+        server.kill()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 5 and errors.count("\n") < 15
+        assert re.search(r"search: error: tracking.uri: .* which its record keeps \(.*`resume tiny` delivers them\n$", errors)
+        assert len(read_record(results / "tiny").trials) == 8
+        server.start()
+        process = start("resume", "tiny", "--results", str(results), mark=str(results))
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        check(results / "tiny", 8, before=before, errors=errors, mark=str(results))
