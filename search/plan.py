@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.about import About
 from search.errors import SpaceError
 from search.limits import broken, check_limits, least
 from search.networks import Network, count_all, ends, memory
@@ -47,6 +48,17 @@ class Plan:
     @property
     def channels(self) -> int:
         return self.catalog.channels
+
+    @property
+    def about(self) -> About:
+        """The data and its split in numbers."""
+        catalog, parts = self.catalog, self.split
+        return About(
+            task=catalog.target.task, tally=catalog.targets.tally(), rows=len(catalog), channels=self.channels,
+            sizes=catalog.sizes, fingerprint=catalog.fingerprint, pool=len(parts.pool), val=len(parts.val),
+            test=len(parts.test), dropped=len(parts.dropped), duplicates=parts.duplicates, conflicts=len(parts.conflicts),
+            attributes={name: dict(Counter(values)) for name, values in catalog.attributes.items()},
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -158,16 +170,13 @@ def sealed_groups(plan: Plan) -> list[str] | None:
 
 def as_dict(plan: Plan) -> dict[str, Any]:
     """Return what `check --json` prints."""
-    catalog, parts, space = plan.catalog, plan.split, plan.space
+    space, about = plan.space, plan.about
+    shown = ("rows", "channels", "sizes", "fingerprint", "pool", "val", "test", "dropped", "attributes", "duplicates", "conflicts")
     return {
         "space": space.as_dict(),
         "data": {
-            "task": catalog.target.task, catalog.target.noun: catalog.targets.tally(),
-            "rows": len(catalog), "channels": plan.channels,
-            "sizes": list(catalog.sizes), "fingerprint": catalog.fingerprint,
-            "pool": len(parts.pool), "val": len(parts.val), "test": len(parts.test), "dropped": len(parts.dropped),
-            "attributes": {name: dict(Counter(values)) for name, values in catalog.attributes.items()},
-            "residence": plan.residence(), "duplicates": parts.duplicates, "conflicts": len(parts.conflicts),
+            "task": about.task, about.target.noun: about.tally, **{name: getattr(about, name) for name in shown},
+            "residence": plan.residence(),
         },
         "combinations": space.combinations(),
         "architectures": [

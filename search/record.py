@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from search import provenance
+from search.about import About, read_about
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
 from search.redact import redacted
+from search.resources import Machine
 from search.sections import Budget
 from search.space import Space, read_space
 from search.trials import Trial, Trials
@@ -51,6 +53,10 @@ class Record:
         trials: all of them, with every epoch.
         events: what watchers were told, oldest first: the name of the event and its arguments.
         size: bytes of the file that are whole lines.
+        about: the data in numbers, where they were noted.
+        origin: code, versions, system and command of the last start.
+        machine: what it had when it last started.
+        times: seconds of the budget that were spent when each trial began, and when it ended.
     """
 
     folder: Path
@@ -64,12 +70,17 @@ class Record:
     trials: Trials
     events: tuple[tuple[Any, ...], ...]
     size: int
+    about: About | None
+    origin: dict[str, str]
+    machine: Machine | None
+    times: dict[int, tuple[float, ...]]
 
 
-def begin_record(folder: Path, space: Space, data: str) -> Record:
+def begin_record(folder: Path, space: Space, data: str, about: About | None = None) -> Record:
     """Write the first line of a new search's record, and return what it tells."""
     document = without_passwords(dataclasses.asdict(space.document))
-    first = {"event": "search", "format": FORMAT, "id": uuid.uuid4().hex, "data": data, "document": document}
+    first = {"event": "search", "format": FORMAT, "id": uuid.uuid4().hex, "data": data, "document": document,
+             "about": about and dataclasses.asdict(about)}
     with open_private(folder / FILE) as file:
         file.write(json.dumps(first).encode() + b"\n")
     return read_record(folder)
@@ -141,6 +152,8 @@ class Reader:
         self.space = read_space(Document(**first["document"]))
         self.trials = Trials(self.space.objective.name, self.space.objective.mode)
         self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
+        self.about = read_about(first["about"]) if first.get("about") else None
+        self.times: dict[int, tuple[float, ...]] = {}
         self.spent, self.state = 0.0, "running"
         self.events: list[tuple[Any, ...]] = []
 
@@ -153,6 +166,7 @@ class Reader:
                 config = TrialConfig(**event["config"])
                 trial = Trial(event["number"], event["params"], config, started=event["started"])
                 self.trials.add(trial)
+                self.times[trial.number] = (event["at"],)
                 self.events.append(("begin", trial))
             case "epoch":
                 trial = self.trials.get(event["number"])
@@ -161,6 +175,7 @@ class Reader:
             case "end":
                 trial = self.trials.get(event["number"])
                 trial.ending, trial.ended = read_ending(event["ending"]), event["ended"]
+                self.times[trial.number] += (event["at"],)
                 self.events.append(("end", trial))
             case "stop":
                 self.state = event["state"]
@@ -172,7 +187,8 @@ class Reader:
         budget = dataclasses.replace(self.space.budget, **self.start["budget"])
         return Record(self.folder, self.first["id"], dataclasses.replace(self.space, budget=budget), self.first["data"],
                       self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
-                      tuple(self.events), size)
+                      tuple(self.events), size, self.about, self.start.get("origin", {}),
+                      Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times)
 
 
 def read_ending(written: dict[str, Any]) -> Ending:
@@ -198,10 +214,11 @@ class Recorder:
         self._dirty, self._closing = False, threading.Event()
         self._thread = threading.Thread(target=self._sync, name="record-sync", daemon=True)
 
-    def start(self, budget: Budget, tracking: str | None) -> None:
+    def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None) -> None:
         """Note that the search starts, or goes on."""
         self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
-                   versions=provenance.versions())
+                   versions=provenance.versions(), origin=without_passwords(provenance.tags()),
+                   machine=machine and dataclasses.asdict(machine))
 
     def begin(self, trial: Trial) -> None:
         self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),

@@ -68,7 +68,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     screen = Screen(plan, results / "cache")
 
     with nullcontext() if record else folders.made(folder):
-        record = record or begin_record(folder, space, plan.catalog.fingerprint)
+        record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about)
         trials = record.trials
         with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
             with (
@@ -76,7 +76,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 Tracker(uri, results, plan, folder.name, record) as tracker,
                 progress.showing(plan, trials, clock),
             ):
-                recorder.start(space.budget, tracking)
+                recorder.start(space.budget, tracking, plan.machine)
                 progress.phase("starting workers")
                 search_trials(plan, folder, data, trials, clock, interrupts, (recorder, tracker, progress, packing),
                               packing.refuses, screen.forbids, address, fit, record.events)

@@ -1,4 +1,4 @@
-"""The trials of a search as one table, as Markdown and CSV, and how each optimizer learned, as one picture."""
+"""The trials of a search as one table, as Markdown, CSV and LaTeX, and how each optimizer learned, as one picture."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.about import About
 from search.endings import State
 from search.finish import wilson
 from search.parameters import Branch, Choice
@@ -18,10 +19,11 @@ from search.plan import Plan
 from search.progress import score_text, short
 from search.space import Space
 from search.trials import Trial, Trials
-from trainables.cost import cost
+from trainables.cost import Cost, cost
 
 REPEATS = ("seed",)  # trials that differ in nothing else are one row
-FILES = ("table.md", "table.csv", "optimizers.png")
+COMPARED = ("architecture", "image_size", "optimizer", "batch_size")  # what a table of networks is usually laid out by
+FILES = ("table.md", "table.csv", "table.tex", "comparison.md", "comparison.csv", "comparison.tex", "optimizers.png")
 
 
 @dataclass(frozen=True)
@@ -47,38 +49,56 @@ def headings(names: Sequence[str], metric: str) -> tuple[str, ...]:
 
 
 def write_table(plan: Plan, folder: Path, trials: Trials) -> list[Path]:
-    """Write table and picture of ``trials`` into ``folder``; return the files that there are then."""
-    names = [name for name in plan.space.searched if name not in REPEATS]
-    found = rows(plan, trials, names)
-    (folder / "table.md").write_text(markdown(found, names, plan, trials.metric), encoding="utf-8")
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([headings(names, trials.metric), *(row.cells() for row in found)])
+    """Write tables and picture of ``trials`` into ``folder``; return the files that there are then.
+
+    ``table`` has a row for each set of parameters, ``comparison`` one for each network, optimizer and batch size.
+    """
+    about, searched = plan.about, plan.space.searched
+    names = [name for name in searched if name not in REPEATS]
+    write_files(folder / "table", rows(about, trials, trials.ranked(), names), names, about, trials.metric)
+    names = [name for name in COMPARED if name in searched]
+    write_files(folder / "comparison", rows(about, trials, trials.ended(State.COMPLETE), names), names, about, trials.metric)
     if "optimizer" in plan.space.parameters:
         draw_optimizers(folder / "optimizers.png", plan.space, trials)
     return [folder / name for name in FILES if (folder / name).exists()]
 
 
-def rows(plan: Plan, trials: Trials, names: Sequence[str]) -> list[Row]:
-    """Return a row for each set of parameters, seeds apart: those whose trials all ended first, then by score."""
+def write_files(path: Path, found: Sequence[Row], names: Sequence[str], about: About, metric: str) -> None:
+    """Write a table as ``path`` with the suffixes .md, .csv and .tex."""
+    path.with_suffix(".md").write_text(markdown(found, names, about, metric), encoding="utf-8")
+    path.with_suffix(".tex").write_text(latex(found, names, metric), encoding="utf-8")
+    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([headings(names, metric), *(row.cells() for row in found)])
+
+
+def rows(about: About, trials: Trials, chosen: Iterable[Trial], names: Sequence[str]) -> list[Row]:
+    """Return a row for each set of the parameters ``names`` among the ``chosen`` of ``trials``, which have scores.
+
+    Those whose trials all ended come first, then it is by score.
+    """
     groups: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
-    for trial in trials.ranked():
+    for trial in chosen:
         groups[tuple(trial.params.get(name) for name in names)].append(trial)
     sign = -1 if trials.mode == "max" else 1
     stopped = {params: any(trial.ending.state is not State.COMPLETE for trial in group) for params, group in groups.items()}
-    made = [row_of(plan, params, group, trials.metric) for params, group in groups.items()]
+    made = [row_of(about, params, group, trials.metric) for params, group in groups.items()]
     return sorted(made, key=lambda row: (stopped[row.params], -row.epochs if stopped[row.params] else 0, sign * row.score))
 
 
-def row_of(plan: Plan, params: tuple[Any, ...], group: list[Trial], metric: str) -> Row:
-    scores, config = [trial.ending.value for trial in group], group[0].config
+def row_of(about: About, params: tuple[Any, ...], group: list[Trial], metric: str) -> Row:
+    scores, network = [trial.ending.value for trial in group], cost_of(about, group[0])
     seconds = [row["seconds"] for trial in group for row in trial.rows if "seconds" in row]
-    target, options = plan.catalog.target, config.options()
-    network = cost(config.architecture, plan.channels, target.outputs, config.image_size, maps=target.maps, **options)
     return Row(
         params, len(group), statistics.fmean(trial.epoch for trial in group), statistics.fmean(scores),
-        interval(scores, metric, len(plan.split.val)), network.params, network.thop_macs,
+        interval(scores, metric, about.val), network.params, network.thop_macs,
         statistics.median(seconds) if seconds else None,
     )
+
+
+def cost_of(about: About, trial: Trial) -> Cost:
+    """Return what the network of ``trial`` costs."""
+    config, target = trial.config, about.target
+    return cost(config.architecture, about.channels, target.outputs, config.image_size, maps=target.maps, **config.options())
 
 
 def interval(scores: Sequence[float], metric: str, rows: int) -> tuple[float, float] | None:
@@ -96,13 +116,28 @@ def student(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values) - half, statistics.fmean(values) + half
 
 
-def markdown(found: Iterable[Row], names: Sequence[str], plan: Plan, metric: str) -> str:
+def markdown(found: Iterable[Row], names: Sequence[str], about: About, metric: str) -> str:
     """Return the table for people, with a line on how to read it."""
-    heads = (*names, "trials", "epochs", metric, "95 % interval", "parameters", "MACs", "s an epoch")
+    heads = headings_in_words(names, metric)
     lines = [heads, ["---"] * len(heads), *(texts(row) for row in found)]
-    note = (f"Scores are means on the {len(plan.split.val)} validation rows. Interval: Student's t over the trials of a row; "
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", note(about)]) + "\n"
+
+
+def latex(found: Iterable[Row], names: Sequence[str], metric: str) -> str:
+    """Return the table for a paper; it needs the package booktabs."""
+    from pandas import DataFrame
+
+    return DataFrame(map(texts, found), columns=headings_in_words(names, metric)).to_latex(index=False, escape=True)
+
+
+def headings_in_words(names: Sequence[str], metric: str) -> list[str]:
+    return [*names, "trials", "epochs", metric, "95 % interval", "parameters", "MACs", "s an epoch"]
+
+
+def note(about: About) -> str:
+    """Return how a table is to be read."""
+    return (f"Scores are means on the {about.val} validation rows. Interval: Student's t over the trials of a row; "
             "of a single accuracy, Wilson's over the rows. MACs as thop counts them. Seconds: the median.")
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", note]) + "\n"
 
 
 def texts(row: Row) -> list[str]:

@@ -46,7 +46,7 @@ def finished(plan, scores: dict[tuple, list[list[float]]], stopped: tuple = ()) 
 def test_rows_are_means_over_seeds_best_first_and_stopped_ones_last(plan) -> None:
     trials = finished(plan, {("sgd", 0.0): [[0.5, 0.7], [0.6, 0.8]], ("sgd", 0.5): [[0.99]], ("adam", None): [[0.8, 0.9]]},
                       stopped=(("sgd", 0.5),))
-    found = rows(plan, trials, ["optimizer", "momentum"])
+    found = rows(plan.about, trials, trials.ranked(), ["optimizer", "momentum"])
     assert [row.params for row in found] == [("adam", None), ("sgd", 0.0), ("sgd", 0.5)]
     assert [(row.trials, row.epochs, row.score) for row in found] == [(1, 2, 0.9), (2, 2, 0.75), (1, 1, 0.99)]
     # seconds 1, 2 of the first seed and 2, 3 of the second
@@ -95,7 +95,7 @@ def test_files(plan, tmp_path: Path) -> None:
 def test_without_a_searched_optimizer_there_is_no_picture(space_file: Path, tmp_path: Path) -> None:
     plan = make_plan(load_space(space_file))
     trials = finished(plan, {("adam", None): [[0.9]]})
-    assert [path.name for path in write_table(plan, tmp_path, trials)] == ["table.md", "table.csv"]
+    assert [path.name for path in write_table(plan, tmp_path, trials)] == list(FILES[:-1])
 
 
 def test_a_grid_ends_in_its_table_and_mlflow_has_it(space_file: Path, tmp_path: Path, capsys) -> None:
