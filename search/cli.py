@@ -22,6 +22,8 @@ HELP = {
     "check": ("check a space file and all that it names; creates nothing", "python -m search check spaces/aoi.yaml"),
     "run": ("search, and register the best model", "python -m search run spaces/aoi.yaml --minutes 5"),
     "resume": ("go on with a search that was stopped, or extend one", "python -m search resume aoi --minutes +10"),
+    "finish": ("end a stopped search with what it has, and register its best model", "python -m search finish aoi"),
+    "replay": ("train a trial again from its record, and compare", "python -m search replay aoi 3"),
     "best": ("show the best model of a search", "python -m search best aoi --json"),
     "list": ("list the searches", "python -m search list"),
     "predict": ("apply the best model to images", "python -m search predict aoi part1.png part2.png -o out.csv"),
@@ -82,13 +84,23 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument("--trials", metavar="+N", type=more(int), help="so many more trials than it was given")
     resume.add_argument("--minutes", metavar="+M", type=more(float), help="so many more minutes than it was given")
     add_places(resume)
+    finish = add(commands, "finish", finish_command)
+    add_name(finish)
+    finish.add_argument("--minutes", metavar="M", type=float, help="most minutes that it may take (default: what it takes)")
+    add_places(finish)
+    replay = add(commands, "replay", replay_command)
+    replay.add_argument("name", help="name of the search")
+    replay.add_argument("trial", type=int, help="number of the trial")
     add_name(add(commands, "best", best_command))
     add(commands, "list", list_command)
     predict = add(commands, "predict", predict_command)
-    predict.add_argument("images", nargs="+", metavar="[NAME] IMAGES",
-                         help="images or folders; the latest search's model unless a search is named first")
+    predict.add_argument("images", nargs="+", metavar="[MODEL] IMAGES",
+                         help="images, folders, or a CSV of images; before them a search, models:/NAME@champion, a model's "
+                              "folder or its .onnx, else the latest search's model is used")
     predict.add_argument("-o", "--output", metavar="PATH",
                          help="write a CSV instead of printing; in segmentation the folder for the masks")
+    predict.add_argument("--image-column", metavar="NAME", default="image", help="column of a CSV's images (default: image)")
+    predict.add_argument("--tracking-uri", metavar="URI", help="MLflow store of models:/… (default: that of the results folder)")
     ui = add(commands, "ui", ui_command)
     add_name(ui)
     ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
@@ -190,6 +202,35 @@ def resume_command(given: argparse.Namespace) -> int:
     return show(outcome, given)
 
 
+def finish_command(given: argparse.Namespace) -> int:
+    from search.progress import Progress
+    from search.resume import finish_search
+
+    folder = folders.find(given.results, given.name)
+    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+        outcome = finish_search(folder, minutes=given.minutes, tracking=given.tracking_uri, address=given.address,
+                                progress=Progress(terminal))
+    return show(outcome, given)
+
+
+def replay_command(given: argparse.Namespace) -> None:
+    from search import views
+    from search.record import read_record
+    from search.replay import as_dict, replay
+    from search.resume import changes
+
+    folder = folders.find(given.results, given.name)
+    record, epochs = read_record(folder), []
+    for line in changes(record):
+        tell("note", line)
+    for epoch in replay(record, given.trial, given.results / "cache"):
+        epochs.append(epoch)
+        if not given.json:
+            print(views.replayed(epoch), flush=True)
+    found = as_dict(given.trial, epochs, record.trials.get(given.trial).epoch)
+    print_json(found) if given.json else print(views.replay(found))
+
+
 def best_command(given: argparse.Namespace) -> None:
     from search import views
 
@@ -207,7 +248,8 @@ def list_command(given: argparse.Namespace) -> None:
 def predict_command(given: argparse.Namespace) -> None:
     from search.predict import predict
 
-    predict(given.results, given.images, given.output, json_wanted=given.json)
+    predict(given.results, given.images, given.output, json_wanted=given.json, tracking=given.tracking_uri,
+            image_column=given.image_column)
 
 
 def ui_command(given: argparse.Namespace) -> int:

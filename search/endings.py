@@ -40,6 +40,7 @@ class Stop(StrEnum):
     GPU_HOURS = "gpu_hours"
     PATIENCE = "patience"
     EXHAUSTED = "space exhausted"
+    FINISH = "finish"
 
 
 @dataclass(frozen=True)

@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search.champion import tags_of
 from search.clock import Clock
 from search.diagnosis import RungCheck, check_rungs
 from search.endings import State
 from search.errors import NoUsableTrial
+from search.exports import Export, export
 from search.folder import write_summary
 from search.interrupt import Interrupts
-from search.plan import Plan, sealed_groups, sealed_images
+from search.model_card import model_card
+from search.plan import Plan
 from search.redact import redacted
+from search.repeats import Candidate, Repeat, baseline_of, finalists, judged
+from search.sealed import Difference, Judged, Score, Sealed, compare
 from search.tracking import Tracker
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
-from trainables.cost import figures
-from trainables.errors import Undefined
-from trainables.files import weights_file
-from trainables.formula import Formula
+from trainables.files import repeat_file, weights_file
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from trainables.export import Card
     from trainables.tasks.task import Task
 
-RESAMPLES = 1000
 MANY_FAILED = 0.2  # share of failed trials beyond which a search is complete, but hardly what was meant
-Z95 = 1.959963984540054  # quantile of the standard normal distribution at 97.5 %
-Measure = Callable[[Mapping[str, float]], float]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The first trial's configuration beside the winner's, trained the same way and scored on the same sealed rows.
+
+    Attributes:
+        val: its objective on the validation rows, ``mean`` over ``seeds`` seeds where it was trained again.
+        sealed: its score on the sealed rows.
+        gain: how much better the winner is there.
+    """
+
+    trial: int
+    val: float
+    mean: float
+    seeds: int
+    sealed: Score
+    gain: Difference
 
 
 @dataclass(frozen=True)
@@ -50,12 +67,19 @@ class Outcome:
         val: its objective on the validation rows.
         test: the objective's value on the sealed rows.
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
+        optimism: how much better ``val`` is than ``test``: what picking the best of many adds.
         trials: trials by end state.
         rungs: how far the order at each rung agreed with that of the finished trials' last epochs.
         model: folder of `model.safetensors` and `model.json`.
         ended_by: what ended the search, one of `Stop`.
-        registered: URI by which MLflow serves the model.
+        registered: URI by which MLflow serves the model: its alias, or where it is not the champion its version.
+        champion: whether the alias points to it; ``verdict`` says why it does or does not.
         details: what the task shows of the sealed rows beside its metrics, such as the confusion matrix.
+        candidates: the finalists, the winner first, with their values from each seed that all of them were trained from.
+        baseline: what the search has to be better than; None where the first trial did not run to its end.
+        extras: sealed scores of what `finish:` asks for beside the model: ``ensemble``, ``flips``, ``refit``.
+        exports: the files of the model, with their size, their speed on this machine and how they agree.
+        notes: lines on what of the finish could not be done, and why.
     """
 
     name: str
@@ -82,6 +106,15 @@ class Outcome:
     details: dict[str, Any]
     ended_by: str
     formula: str | None = None
+    optimism: float | None = None
+    candidates: list[Candidate] = field(default_factory=list)
+    baseline: Baseline | None = None
+    extras: dict[str, Score] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    exports: list[Export] = field(default_factory=list)
+    version: str = ""
+    champion: bool = True
+    verdict: str = ""
 
     @property
     def exit_status(self) -> int:
@@ -89,43 +122,122 @@ class Outcome:
         return 3 if self.trials[State.FAILED] > MANY_FAILED * sum(self.trials.values()) else 0
 
 
-def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, tracker: Tracker, clock: Clock, interrupts: Interrupts
-           ) -> Outcome:
+def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, repeats: Sequence[Repeat], tracker: Tracker, clock: Clock,
+           interrupts: Interrupts) -> Outcome:
     """Score the best trial once on the sealed rows, write and register its model, and record it all.
+
+    The model is the winner as it was trained in the search: ``repeats`` say which configuration is the best, and none of
+    their weights is picked by its score.
 
     Raises:
         NoUsableTrial: no trial has a score and weights.
-        Interrupted: a signal came before the model was registered; then it is not.
+        Interrupted: a signal came; nothing is registered.
     """
-    from trainables.export import measure_rows, predict, read_model, task_of
+    from trainables.export import read_model
 
-    best = choose(trials, folder)
+    candidates = judged(finalists(trials, folder, plan.space.finish), repeats, plan.space.finish, trials.mode)
+    best = trials.get(candidates[0].trial) if candidates else choose(trials, folder)
     write_best(plan, folder, best)
-    sealed = sealed_images(plan, best.config.image_size, cache)
-    model, card = read_model(folder / "model")
-    task = task_of(card)
-    rows = measure_rows(model, task, sealed)
-    test, interval, method = sealed_score(task, rows, sealed_groups(plan), trials.metric, measure_of(plan, best.config))
-    details = task.details(rows.sum(0).tolist())
-    tracker.flush()
-    interrupts.check()
-    example = sealed.pixels[:2]
-    registered = tracker.register(folder / "model", example.astype(np.float32) / 255, predict(model, task, example))
+    sealed, (model, card) = Sealed(plan, cache), read_model(folder / "model")
+    found = sealed.judge(model, best.config)
+    extras = dict(beside(plan, folder, best, model, candidates, sealed))
+    baseline = beaten(plan, folder, trials, repeats, found, sealed, best)
+    exports = list(export(folder / "model", model, found.task, card, sealed.images(card.size).pixels))
+    sign = 1 if trials.mode == "max" else -1
     outcome = Outcome(
         name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
         params={name: best.params.get(name) for name in plan.space.searched},
-        config=dataclasses.asdict(best.config), val=best.ending.value, test=test, test_interval=interval,
-        interval_method=method, test_rows=len(sealed), trials=trials.counts(), failures=failures(trials),
-        rungs=check_rungs(trials, plan.rungs),
-        model=str(folder / "model"), registered=registered, tracking=redacted(tracker.uri),
-        experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=details,
+        config=dataclasses.asdict(best.config), val=best.ending.value, test=found.score.value,
+        test_interval=found.score.interval, interval_method=found.score.method, test_rows=len(plan.split.test),
+        trials=trials.counts(), failures=failures(trials), rungs=check_rungs(trials, plan.rungs),
+        model=str(folder / "model"), registered="", tracking=redacted(tracker.uri),
+        experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=found.details,
         ended_by=trials.stop.value, formula=plan.space.objective.formula,
+        optimism=sign * (best.ending.value - found.score.value), candidates=candidates, baseline=baseline, extras=extras,
+        exports=exports, notes=list(notes(plan, folder, trials, repeats, candidates, extras)),
     )
-    low, high = interval
-    metrics = {"val": outcome.val, "test": test, "test_low": low, "test_high": high}
-    tracker.summarise(metrics, {"best_trial": str(best.number), "model": registered}, details)
+    tracker.flush()
+    interrupts.check()
+    return registered(plan, folder, outcome, model, found.task, sealed, tracker, clock)
+
+
+def registered(plan: Plan, folder: Path, outcome: Outcome, model: nn.Module, task: Task, sealed: Sealed, tracker: Tracker,
+               clock: Clock) -> Outcome:
+    """Register the model with its card, and write what is then known wherever people look for it."""
+    from trainables.export import predict
+
+    text = model_card(plan, outcome)
+    (folder / "model" / "README.md").write_text(text, encoding="utf-8")
+    example = sealed.images(outcome.config["image_size"]).pixels[:2]
+    inputs, outputs = example.astype(np.float32) / 255, predict(model, task, example)
+    version = tracker.register(folder / "model", inputs, outputs, tags_of(plan, outcome.test), text)
+    outcome = dataclasses.replace(outcome, registered=version.uri, version=version.version, champion=version.champion,
+                                  verdict=version.verdict, seconds=clock.elapsed)
+    tags = {"best_trial": str(outcome.trial), "model": version.uri}
+    tracker.summarise(measured(outcome), tags, outcome.details, version.model_id)
     write_summary(folder, dataclasses.asdict(outcome))
     return outcome
+
+
+def beside(plan: Plan, folder: Path, best: Trial, model: Any, candidates: Sequence[Candidate], sealed: Sealed
+           ) -> Iterator[tuple[str, Score]]:
+    """Yield the sealed score of each thing that `finish:` asks for beside the plain model, as far as it can be had."""
+    from trainables.combine import Ensemble, Flipped, flips_of
+    from trainables.tasks.task import make_task
+
+    finish, config, task = plan.space.finish, best.config, make_task(plan.catalog.target, best.config)
+    seeds = [repeat_file(folder, best.number, str(seed)) for seed in (candidates[0].seeds[1:] if candidates else ())]
+    members = [rebuilt(plan, config, file) for file in seeds if file.exists()]
+    refit = repeat_file(folder, best.number, "refit")
+    if finish.ensemble and members:
+        yield "ensemble", sealed.judge(Ensemble([model, *members], task), config).score
+    if finish.flips and (flips := flips_of(config)):
+        yield "flips", sealed.judge(Flipped(model, task, flips), config).score
+    if finish.refit and refit.exists():
+        yield "refit", sealed.judge(rebuilt(plan, config, refit), config).score
+
+
+def beaten(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], found: Judged, sealed: Sealed, best: Trial
+           ) -> Baseline | None:
+    """Return the baseline beside the model ``found``; None where there is none."""
+    trial = baseline_of(plan, trials)
+    if trial is None or trial is best or not weights_file(folder, trial.number).exists():
+        return None
+    try:
+        theirs = sealed.judge(rebuilt(plan, trial.config, weights_file(folder, trial.number)), trial.config)
+    except NoUsableTrial:
+        return None
+    [candidate] = judged([trial], repeats, plan.space.finish, trials.mode)
+    gain = compare(found, theirs, trials.mode)
+    return Baseline(trial.number, trial.ending.value, candidate.mean, len(candidate.values), theirs.score, gain)
+
+
+def notes(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], candidates: Sequence[Candidate],
+          extras: dict[str, Score]) -> Iterator[str]:
+    """Yield a line on each part of the finish that could not be done as the space asks."""
+    finish = plan.space.finish
+    wanted = min(finish.top, len(finalists(trials, folder, finish)))
+    if candidates and wanted and (len(candidates) < wanted or len(candidates[0].seeds) < finish.seeds):
+        seeds = f"{len(candidates[0].seeds)} of {finish.seeds} seeds"
+        yield f"time for {len(candidates)} of {wanted} candidates and {seeds}; give more minutes, or lower finish.top"
+    for repeat in repeats:
+        if repeat.failure:
+            yield f"trial {repeat.number} failed when it was trained again from seed {repeat.seed}: {repeat.failure}"
+    reasons = {"ensemble": "no further seed of the winner was trained", "flips": "the winner was trained without flips",
+               "refit": "no time was left to train it"}
+    for name, reason in reasons.items():
+        if getattr(finish, name) and name not in extras:
+            yield f"finish.{name}: {reason}"
+
+
+def measured(outcome: Outcome) -> dict[str, float]:
+    """Return the numbers of an outcome that MLflow's parent run shows."""
+    low, high = outcome.test_interval
+    found = {"val": outcome.val, "test": outcome.test, "test_low": low, "test_high": high, "optimism": outcome.optimism}
+    if outcome.baseline:
+        gain = outcome.baseline.gain
+        found |= {"baseline_test": outcome.baseline.sealed.value, "gain": gain.value, "gain_p": gain.p}
+    return found | {f"{name}_test": score.value for name, score in outcome.extras.items()}
 
 
 def choose(trials: Trials, folder: Path) -> Trial:
@@ -143,83 +255,26 @@ def choose(trials: Trials, folder: Path) -> Trial:
     raise NoUsableTrial(f"no trial came to a score ({counts or 'none started'}{'; ' + kinds if kinds else ''}); {mend}")
 
 
+def card_of(plan: Plan, config: TrialConfig) -> Card:
+    """Return everything that rebuilds the network of ``config``."""
+    from trainables.export import Card
+
+    return Card(architecture=config.architecture, channels=plan.channels, size=config.image_size,
+                target=plan.catalog.target, dropout=config.dropout, config=dataclasses.asdict(config))
+
+
 def write_best(plan: Plan, folder: Path, best: Trial) -> None:
     """Write the best trial's weights and everything that rebuilds its network to ``folder/model``."""
-    from trainables.export import Card, write_model
+    from trainables.export import write_model
 
-    config = best.config
-    card = Card(architecture=config.architecture, channels=plan.channels, size=config.image_size,
-                target=plan.catalog.target, dropout=config.dropout, config=dataclasses.asdict(config))
-    write_model(folder / "model", weights_file(folder, best.number), card)
+    write_model(folder / "model", weights_file(folder, best.number), card_of(plan, best.config))
 
 
-def sealed_score(task: Task, rows: np.ndarray, groups: Sequence[str] | None, metric: str, measure: Measure
-                 ) -> tuple[float, tuple[float, float], str]:
-    """Score the sealed rows, with a 95 % interval and the name of its method.
+def rebuilt(plan: Plan, config: TrialConfig, weights: Path) -> nn.Module:
+    """Return the network of ``config`` with the weights in a file."""
+    from trainables.export import rebuild
 
-    Args:
-        rows: what each adds to the sums that ``task.scores`` takes (n, sums).
-        groups: the group of each row, where there are groups: rows of one are no independent draws.
-        metric: name of the objective; an accuracy has an interval without resampling.
-        measure: makes the objective of all metrics.
-
-    Raises:
-        NoUsableTrial: the objective has no value on the sealed rows.
-    """
-    try:
-        value = measure(task.scores(rows.sum(0).tolist()))
-    except Undefined as problem:
-        raise NoUsableTrial(f"on the sealed rows {problem}; mend objective.formula") from None
-    if metric == "accuracy":
-        return value, wilson(round(value * len(rows)), len(rows)), "Wilson"
-    values = bootstrap(task, rows if groups is None else by_group(rows, groups), measure)
-    low, high = np.percentile(values, (2.5, 97.5))
-    of = "" if groups is None else " of the groups"
-    return value, (float(low), float(high)), f"bootstrap, {len(values)} resamples{of}"
-
-
-def measure_of(plan: Plan, config: TrialConfig) -> Measure:
-    """Return what makes the objective of a task's metrics, for the network of ``config``."""
-    objective, target = plan.space.objective, plan.catalog.target
-    if objective.formula is None:
-        return itemgetter(objective.metric)
-    formula, costs = Formula(objective.formula), figures(config, plan.channels, target.outputs, target.maps)
-    return lambda scores: formula({**costs, **scores})
-
-
-def by_group(rows: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Return the sums of the rows of each group."""
-    _, group_of = np.unique(np.array(groups), return_inverse=True)
-    sums = np.zeros((group_of.max() + 1, rows.shape[1]))
-    np.add.at(sums, group_of, rows)
-    return sums
-
-
-def bootstrap(task: Task, rows: np.ndarray, measure: Measure) -> list[float]:
-    """Return the objective over resamples of the rows (Efron, 1979), but for those on which it has no value."""
-    values = []
-    for sums in resampled(rows):
-        with suppress(Undefined):
-            values.append(measure(task.scores(sums)))
-    return [value for value in values if math.isfinite(value)]
-
-
-def resampled(rows: np.ndarray) -> list[list[float]]:
-    """Return the sums over resamples of the rows with replacement."""
-    draws = np.random.default_rng(0).integers(0, len(rows), (RESAMPLES, len(rows)))
-    times = np.stack([np.bincount(draw, minlength=len(rows)) for draw in draws])
-    return (times @ rows).tolist()
-
-
-def wilson(right: int, rows: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion by Wilson's score method.
-
-    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    """
-    share, squared = right / rows, Z95**2
-    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = Z95 * math.sqrt(share * (1 - share) / rows + squared / (4 * rows**2)) / (1 + squared / rows)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return rebuild(card_of(plan, config), weights)
 
 
 def failures(trials: Trials) -> dict[str, int]:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +196,13 @@ def find(results: Path, name: str | None) -> Path:
 
 
 class Keeper:
-    """Deletes the weights of trials that cannot be chosen any more and the checkpoints of one that ends, as each does."""
+    """Deletes the weights of trials that nobody will ask for and the checkpoints of one that ends, as each does.
 
-    def __init__(self, folder: Path, trials: Trials, keep: int = 3):
-        self._folder, self._trials, self._keep = folder, trials, keep
+    Those of the first trial, the baseline, are kept, and those of as many of the best as may be trained again.
+    """
+
+    def __init__(self, folder: Path, trials: Trials, top: int = 3):
+        self._folder, self._trials, self._keep = folder, trials, max(1, top)
 
     def begin(self, trial: Trial) -> None:
         """Do nothing: a trial begins without weights."""
@@ -208,7 +212,7 @@ class Keeper:
 
     def end(self, trial: Trial) -> None:
         shutil.rmtree(checkpoint_folder(self._folder, trial.number), ignore_errors=True)
-        kept = {other.number for other in self._trials.ranked()[: self._keep]}
+        kept = {other.number for other in [*islice(self._trials, 1), *self._trials.ranked()[: self._keep]]}
         for other in self._trials:
             if other.ending is not None and other.number not in kept:
                 weights_file(self._folder, other.number).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`predict`: the best model of a search, applied to images; it needs nothing but the model's two files."""
+"""`predict`: a model applied to images; it needs nothing but the model's own files."""
 
 from __future__ import annotations
 
@@ -13,55 +13,80 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
-from search import folder as folders
 from search.errors import SpaceError
+from search.models import Model, find_model
 from trainables.data import load_image
 from trainables.data.decode import SUFFIXES
 from trainables.data.sources.aidea import unlabelled
+from trainables.data.sources.table import Table, image_paths, read_table
 from trainables.errors import BadInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from trainables.export import Card
     from trainables.tasks.task import Answer
 
+BATCH = 256  # images that are decoded before the model sees them
 
-def predict(results: Path, words: Sequence[str], output: str | None, *, json_wanted: bool = False) -> None:
-    """Apply the model of the search named by the first word, or else of the latest, to the images that ``words`` name.
+
+def predict(results: Path, words: Sequence[str], output: str | None, *, json_wanted: bool = False,
+            tracking: str | None = None, image_column: str = "image") -> None:
+    """Apply the model that the first word names, or else that of the latest search, to the images that ``words`` name.
 
     A folder stands for the images in it. A folder in AIdea's layout stands for the rows of its test.csv, which is
-    written filled in (to ``output``, or the search's own folder). Else a line an image is printed, or a CSV is written;
-    where the model answers in pictures, those are written to the folder ``output``.
+    written filled in (to ``output``, or the search's own folder); a CSV for its rows, which get the answers as further columns.
+    Else a line an image is printed, or a CSV is written; where the model answers in pictures, those are written to the
+    folder ``output``.
+
+    Args:
+        tracking: MLflow store of a model ``models:/…``, by default that of the results folder.
+        image_column: column of a CSV that names the images, relative to the CSV's own folder.
 
     Raises:
-        SpaceError: no such search, no such image, an image that cannot be read; names it.
+        SpaceError: no such model or search, no such image, an image that cannot be read; names it.
     """
-    folder, words = named(results, words)
     try:
+        model, folder, left = find_model(results, words, tracking)
+        if not left:
+            raise SpaceError("no images; give image files or a folder after the name", place=words[0])
+        words = left
         if len(words) == 1 and (Path(words[0]) / "test.csv").is_file():
-            return fill_in(folder, Path(words[0]), Path(output) if output else folder / "test.csv", json_wanted)
-        files = image_files(words)
-        found = answers(folder, list(files))
+            return fill_in(model, Path(words[0]), Path(output) if output else folder / "test.csv", json_wanted)
+        table = read_table(Path(words[0]), [(image_column, "--image-column")]) if is_table(words) else None
+        files = image_files(words) if table is None else listed(table, image_column)
+        found = answers(model, list(files))
         if found[0].picture is not None:
             found, output = write_pictures(files, found, output), None
     except BadInput as problem:
         raise SpaceError.of(problem, lambda key: ", ".join(words)) from None
+    if table is not None and not json_wanted:
+        return write(as_table(table, found), output)
     text = as_json if json_wanted else as_csv if output else as_lines
     write(text(list(files), found), output)
 
 
-def named(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """Return the search's folder and the words that name images."""
-    first = words[0]
-    is_search = (results / first / folders.SUMMARY).is_file()
-    if not is_search and (Path(first).exists() or (len(words) == 1 and Path(first).suffix)):
-        return folders.find(results, None), words
-    folder = folders.find(results, first)
-    if len(words) == 1:
-        raise SpaceError("no images; give image files or a folder after the name", place=first)
-    return folder, words[1:]
+def is_table(words: Sequence[str]) -> bool:
+    return len(words) == 1 and words[0].lower().endswith(".csv") and Path(words[0]).is_file()
+
+
+def listed(table: Table, column: str) -> dict[Path, Path]:
+    """Return the images that a CSV lists, a file once, with their path relative to its folder."""
+    root = table.file.parent
+    return {path: path.relative_to(root) for path in image_paths(table, column, root, root)}
+
+
+def as_table(table: Table, found: Sequence[Answer]) -> str:
+    """Return the rows of a CSV as they were, with the answers as further columns."""
+    text = io.StringIO()
+    answers = [columns(answer.fields) for answer in found]
+    heads = list(dict.fromkeys([*table.columns, *answers[0]]))
+    writer = csv.DictWriter(text, heads, delimiter=table.delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row.cells, **answer} for row, answer in zip(table.rows, answers, strict=True))
+    return text.getvalue()
 
 
 def image_files(words: Sequence[str]) -> dict[Path, Path]:
@@ -79,31 +104,37 @@ def image_files(words: Sequence[str]) -> dict[Path, Path]:
     return found
 
 
-def answers(folder: Path, paths: Sequence[Path]) -> list[Answer]:
-    """Return what the search's model says of each image."""
+def answers(model: Model, paths: Sequence[Path]) -> list[Answer]:
+    """Return what the model says of each image."""
     from trainables.export import task_of
 
-    card, found, sizes = predictions(folder, paths)
-    task = task_of(card)
+    found, sizes = predictions(model, paths)
+    task = task_of(model.card)
     return [task.answer(prediction, size) for prediction, size in zip(found, sizes, strict=True)]
 
 
-def predictions(folder: Path, paths: Sequence[Path]) -> tuple[Card, np.ndarray, list[tuple[int, int]]]:
-    """Return the model's card, its predictions (images, ...), and the width and height of each image in pixels."""
-    from trainables.export import predict as infer
-    from trainables.export import read_model, task_of
+def predictions(model: Model, paths: Sequence[Path]) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Return the model's predictions (images, ...), and the width and height of each image in pixels.
 
-    model, card = read_model(folder / "model")
-    pixels, sizes = zip(*(load_image(path, card.size, card.channels) for path in paths), strict=True)
-    return card, infer(model, task_of(card), np.stack(pixels)), list(sizes)
+    A bar shows how far it is, where standard error is a terminal and there is more than one batch.
+    """
+    card, found, sizes = model.card, [], []
+    console = Console(stderr=True)
+    hidden = not console.is_terminal or len(paths) <= BATCH
+    for start in track(range(0, len(paths), BATCH), "predicting", console=console, disable=hidden, transient=True):
+        pixels, shapes = zip(*(load_image(path, card.size, card.channels) for path in paths[start : start + BATCH]), strict=True)
+        found.append(model.predict(np.stack(pixels)))
+        sizes += shapes
+    return np.concatenate(found), sizes
 
 
-def fill_in(folder: Path, root: Path, output: Path, json_wanted: bool) -> None:
+def fill_in(model: Model, root: Path, output: Path, json_wanted: bool) -> None:
     """Write AIdea's test.csv with its labels filled in, and say where."""
     rows = unlabelled(root)
-    card, found, _ = predictions(folder, rows.paths)
-    if card.target.task != "classification":
-        raise BadInput(f"labels are filled in by a classifier, and this is a model of {card.target.task}", file=str(root))
+    target = model.card.target
+    if target.task != "classification":
+        raise BadInput(f"labels are filled in by a classifier, and this is a model of {target.task}", file=str(root))
+    found, _ = predictions(model, rows.paths)
     write_file(output, rows.filled_in(found.argmax(1)))
     print(json.dumps({"output": str(output), "rows": len(found)}) if json_wanted else f"{output}: {len(found)} labels filled in")
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from search.clock import Clock
 from search.endings import State
 from search.plan import Plan
+from search.repeats import Repeat
 from search.trials import Trial, Trials
 
 REFRESH_PER_SECOND = 2
@@ -41,6 +42,9 @@ class Silent:
 
     def end(self, trial: Trial) -> None:
         """Note that a trial has ended."""
+
+    def again(self, repeat: Repeat) -> None:
+        """Note that a trial was trained again."""
 
 
 class Progress(Silent):
@@ -87,6 +91,14 @@ class Progress(Silent):
         if not self.console.is_terminal:
             line = f"{clock_text(self._clock.elapsed)}  {ended(trial, self._trials.metric)}"
             self._print(f"{line}  <- best" if better else line)
+
+    def again(self, repeat: Repeat) -> None:
+        name = "on all its rows" if repeat.refit else f"from seed {repeat.seed}"
+        score = f" {self._trials.metric} {score_text(repeat.value)}" if repeat.value is not None else ""
+        failed = f" FAILED ({repeat.failure}: {repeat.message})" if repeat.failure else ""
+        self._text = line = f"trial {repeat.number} again {name}:{score}{failed} in {repeat.seconds:.0f} s".replace(": in", " in")
+        if not self.console.is_terminal:
+            self._print(f"{clock_text(self._clock.elapsed)}  {line}")
 
     def _print(self, line: str) -> None:
         self._last_line = time.monotonic()

@@ -24,6 +24,7 @@ from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
 from search.redact import redacted
+from search.repeats import Repeat
 from search.resources import Machine
 from search.sections import Budget
 from search.space import Space, read_space
@@ -52,6 +53,7 @@ class Record:
         state: how it last ended (``complete``, ``interrupted`` or ``failed``); ``running`` where nobody wrote it.
         trials: all of them, with every epoch.
         events: what watchers were told, oldest first: the name of the event and its arguments.
+        repeats: the trainings that finishes have done again.
         size: bytes of the file that are whole lines.
         about: the data in numbers, where they were noted.
         origin: code, versions, system and command of the last start.
@@ -69,6 +71,7 @@ class Record:
     state: str
     trials: Trials
     events: tuple[tuple[Any, ...], ...]
+    repeats: tuple[Repeat, ...]
     size: int
     about: About | None
     origin: dict[str, str]
@@ -156,6 +159,7 @@ class Reader:
         self.times: dict[int, tuple[float, ...]] = {}
         self.spent, self.state = 0.0, "running"
         self.events: list[tuple[Any, ...]] = []
+        self.repeats: list[Repeat] = []
 
     def read(self, event: dict[str, Any]) -> Reader:
         self.spent = event["at"]
@@ -177,6 +181,9 @@ class Reader:
                 trial.ending, trial.ended = read_ending(event["ending"]), event["ended"]
                 self.times[trial.number] += (event["at"],)
                 self.events.append(("end", trial))
+            case "again":
+                self.trials.get(event["repeat"]["number"])
+                self.repeats.append(Repeat(**event["repeat"]))
             case "stop":
                 self.state = event["state"]
             case other:
@@ -187,7 +194,7 @@ class Reader:
         budget = dataclasses.replace(self.space.budget, **self.start["budget"])
         return Record(self.folder, self.first["id"], dataclasses.replace(self.space, budget=budget), self.first["data"],
                       self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
-                      tuple(self.events), size, self.about, self.start.get("origin", {}),
+                      tuple(self.events), tuple(self.repeats), size, self.about, self.start.get("origin", {}),
                       Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times)
 
 
@@ -229,6 +236,9 @@ class Recorder:
 
     def end(self, trial: Trial) -> None:
         self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended)
+
+    def again(self, repeat: Repeat) -> None:
+        self._note("again", repeat=dataclasses.asdict(repeat))
 
     def _note(self, event: str, **what: Any) -> None:
         line = json.dumps({"event": event, "at": round(self._clock.elapsed, 3), **what}, default=repr).encode() + b"\n"

@@ -36,15 +36,50 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         record = read_record(folder)
         if record.state == "complete" and trials is None and minutes is None:
             raise SpaceError("the search is complete; extend it with --trials +N or --minutes +M", place=str(folder))
-        budget, tracking = extended(record, trials, minutes), tracking or record.tracking
-        if "***" in (tracking or record.space.tracking.uri or ""):
-            raise SpaceError("the password of the tracking URI is not kept; give --tracking-uri", place=str(folder))
+        budget, tracking = extended(record, trials, minutes), whole_uri(record, tracking)
         folders.tidy(folder, record.trials)
         progress = progress or Silent()
         for line in changes(record):
             progress.phase(line)
         return conduct(dataclasses.replace(record.space, budget=budget), folder, record, progress=progress,
                        tracking=tracking, address=address, fit=fit)
+
+
+@folders.private_files()
+def finish_search(folder: Path, *, minutes: float | None = None, tracking: str | None = None, address: str | None = None,
+                  fit=None, progress: Progress | None = None) -> Outcome:
+    """Finish the search in ``folder`` with the trials that it has; what was running counts up to its last report.
+
+    Args:
+        minutes: how many the finish may take; by default what it takes.
+        tracking: as for `resume_search`.
+
+    Raises:
+        SearchError: as `resume_search`; also where the search is complete.
+    """
+    folders.check_ours(folder)
+    if minutes is not None and not 0 < minutes <= 1_000_000:
+        raise SpaceError(f"{minutes:g} is out of range; give a number above 0", place="--minutes")
+    with folders.held(folder):
+        record = read_record(folder)
+        if record.state == "complete":
+            raise SpaceError("the search is complete; `best` shows what it found", place=str(folder))
+        tracking = whole_uri(record, tracking)
+        folders.tidy(folder, record.trials)
+        clock = Clock(minutes and record.spent + 60 * minutes, spent=record.spent, over=True)
+        return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit, clock=clock)
+
+
+def whole_uri(record: Record, given: str | None) -> str | None:
+    """Return the tracking URI of the command line, now or when the search began.
+
+    Raises:
+        SpaceError: it holds a password, of which the record has none.
+    """
+    tracking = given or record.tracking
+    if "***" in (tracking or record.space.tracking.uri or ""):
+        raise SpaceError("the password of the tracking URI is not kept; give --tracking-uri", place=str(record.folder))
+    return tracking
 
 
 def extended(record: Record, trials: int | None, minutes: float | None) -> Budget:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from search import folder as folders
@@ -17,6 +18,7 @@ from search.packing import Packing
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
 from search.record import Record, Recorder, begin_record, check_data
+from search.repeats import Reserve, Workers, train_again
 from search.resources import check_address, ray_session
 from search.space import Space
 from search.stores import check_uri, tracking_uri
@@ -49,10 +51,12 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
 
 
 def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str | None = None, address: str | None = None,
-            fit=None, progress: Progress | None = None) -> Outcome:
-    """Search ``space`` in ``folder``, from the beginning or, where there is a ``record``, from what it tells."""
-    clock = Clock(space.budget.minutes and 60 * space.budget.minutes, space.budget.gpu_hours and 3600 * space.budget.gpu_hours,
-                  spent=record.spent if record else 0.0)
+            fit=None, progress: Progress | None = None, clock: Clock | None = None) -> Outcome:
+    """Search ``space`` in ``folder``, from the beginning or, where there is a ``record``, from what it tells.
+
+    The ``clock`` is by default that of the space's budget.
+    """
+    clock = clock or Clock.of(space.budget, record.spent if record else 0.0)
     progress = progress or Silent()
     results = folder.parent
 
@@ -78,20 +82,26 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
             ):
                 recorder.start(space.budget, tracking, plan.machine)
                 progress.phase("starting workers")
-                search_trials(plan, folder, data, trials, clock, interrupts, (recorder, tracker, progress, packing),
-                              packing.refuses, screen.forbids, address, fit, record.events)
+                watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))
+                with search_trials(plan, folder, data, trials, clock, interrupts, watchers, packing.refuses, screen.forbids,
+                                   address, fit, record.events) as workers:
+                    interrupts.check()
+                    progress.phase("training the best again")
+                    repeats = train_again(plan, folder, workers, trials, record.repeats, clock, interrupts, (recorder, progress))
                 interrupts.check()
                 progress.phase("scoring the best on the sealed rows")
-                outcome = finish(plan, folder, results / "cache", trials, tracker, clock, interrupts)
+                outcome = finish(plan, folder, results / "cache", trials, repeats, tracker, clock, interrupts)
                 tracker.attach(write_table(plan, folder, trials))
                 return outcome
 
 
+@contextmanager
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
                   refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=()
-                  ) -> None:
+                  ) -> Iterator[Workers]:
     """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
 
+    Then yield the workers, which live as long as the context.
     ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
     ``past`` are the events of a record, whose trials are in ``trials``.
     """
@@ -106,21 +116,17 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
         interrupts.listen()
         clock.gpus = machine.gpus
         searcher = OptunaSearcher(
-            space, create_study(space, folder), trials, clock,
-            watchers=(*watchers, folders.Keeper(folder, trials)), refuses=refuses, forbids=forbids, stop=interrupts.stop,
+            space, create_study(space, folder), trials, clock, refuses=refuses, forbids=forbids, stop=interrupts.stop,
+            watchers=(*watchers, folders.Keeper(folder, trials, space.finish.top)),
         )
         scheduler = Asha(space)
         scheduler.restore(past)
+        workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)
         train = tune.with_parameters(
-            trial.train,
-            fit=fit or trial.default_fit,
-            arrays={size: ray.put(arrays) for size, arrays in data.items()},
-            metric=space.objective.name,
-            formula=space.objective.formula,
-            folder=str(folder.resolve()),
-            saves=plan.rungs,
+            trial.train, fit=workers.fit, arrays=workers.arrays, metric=space.objective.name, formula=space.objective.formula,
+            folder=str(folder.resolve()), saves=plan.rungs,
         )
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(train, machine.per_trial()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
@@ -134,6 +140,9 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
                 name="ray", storage_path=str(folder.resolve()), stop=Deadline(clock, interrupts), verbose=0,
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
-        ).fit()
+        )
+        if clock.left > 0:
+            tuner.fit()
         searcher.close(None if interrupts.stopped else Kind.BUDGET)
+        yield workers
     interrupts.listen()  # Ray's end has put back what SIGTERM does by itself

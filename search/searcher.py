@@ -110,7 +110,7 @@ class OptunaSearcher(Searcher):
             for trial, asked in (*self._by_id.values(), *self._unfinished):
                 self._end(trial, asked, stopped_by=reason)
         if self._trials.stop is None and self._clock.left <= 0:
-            self._trials.stop = self._clock.tightest
+            self._trials.stop = Stop.FINISH if self._clock.over else self._clock.tightest
         self._study.close()
 
     def _end(self, trial: Trial, asked: Asked, **circumstances: Any) -> None:

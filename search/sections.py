@@ -102,6 +102,21 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """How the end of a search makes sure of the best trial, and what else it scores on the sealed rows."""
+
+    top: int = setting(3, "best finished trials that are trained again from further seeds; 0 for none", low=0, high=100)
+    seeds: int = setting(3, "seeds that each of them is judged by, that of the search included", low=1, high=100)
+    refit: bool = setting(False, "whether the winner is also trained on pool and validation rows together, and scored")
+    ensemble: bool = setting(False, "whether the seeds of the winner are also scored together, by their mean answer")
+    flips: bool = setting(False, "whether the winner is also scored by its mean answer to an image and its mirror images")
+
+    def __post_init__(self) -> None:
+        if self.ensemble and (self.top == 0 or self.seeds == 1):
+            raise BadInput("one seed is no ensemble; give finish.top 1 or more and finish.seeds 2 or more", key="finish.ensemble")
+
+
+@dataclass(frozen=True)
 class Limits:
     """What no trial may cost; a network beyond any of these is never started."""
 
@@ -147,6 +162,7 @@ SECTIONS = {
     "space": TrialConfig,
     "schedule": Schedule,
     "budget": Budget,
+    "finish": Finish,
     "limits": Limits,
     "resources": Resources,
     "tracking": Tracking,

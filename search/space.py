@@ -21,6 +21,7 @@ from search.sections import (
     METRICS,
     SECTIONS,
     Budget,
+    Finish,
     Limits,
     Objective,
     Resources,
@@ -40,6 +41,7 @@ from trainables.tasks import NORMALISED, UNUSED
 __all__ = ["Choice", "Float", "Int", "Parameter", "Space", "check_name", "load_space"]
 
 MAX_IMAGE_SIZES = 16
+FLIPS = ("horizontal_flip", "vertical_flip")
 SEARCH = Setting(str, "sampled: what earlier trials suggest; grid: every combination once", choices=("sampled", "grid"))
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -62,6 +64,7 @@ class Space:
     baseline: dict[str, Any]
     schedule: Schedule
     budget: Budget
+    finish: Finish
     limits: Limits
     resources: Resources
     tracking: Tracking
@@ -227,6 +230,8 @@ def read_space(document: Document) -> Space:
 def for_grid(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
     """Return ``written`` with what a grid means where it does not say otherwise: every combination once, to its end.
 
+    Nothing is trained again, since a grid names its seeds itself.
+
     Raises:
         BadInput: a parameter has values without number.
     """
@@ -235,10 +240,11 @@ def for_grid(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
             mend = f"write {FORMS['choice']}, or a uniform with a step"
             raise BadInput(f"a grid tries every value, and {name} has no end of them; {mend}", key=f"space.{name}")
     combinations = branches.combinations(trunk)
-    budget, schedule = (read_section(written, section) for section in ("budget", "schedule"))
+    budget, schedule, finish = (read_section(written, section) for section in ("budget", "schedule", "finish"))
     unstopped = schedule.get("max_epochs", Schedule.max_epochs)
     schedule = {**schedule, "grace_period": schedule.get("grace_period", unstopped)}
-    return {**written, "budget": {**budget, "trials": budget.get("trials", combinations)}, "schedule": schedule}
+    budget = {**budget, "trials": budget.get("trials", combinations)}
+    return {**written, "budget": budget, "schedule": schedule, "finish": {"top": 0, **finish}}
 
 
 def read_baseline(written: dict[str, Any], trunk: Branch) -> dict[str, Any]:
@@ -272,6 +278,9 @@ def check_together(space: Space) -> None:
     if sizes > MAX_IMAGE_SIZES:
         mend = f"images are decoded once for each, so give at most {MAX_IMAGE_SIZES}, or a step"
         raise BadInput(f"{sizes} image sizes are too many; {mend}", key="space.image_size")
+    if space.finish.flips and not any(any(space.values(name) or [1]) for name in FLIPS):
+        wrong = f"no trial learns from mirror images; give space.{FLIPS[0]} or space.{FLIPS[1]}, or remove it"
+        raise BadInput(wrong, key="finish.flips")
 
 
 def check_task(space: Space) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from search.about import About
 from search.endings import State
-from search.finish import wilson
 from search.parameters import Branch, Choice
 from search.plan import Plan
 from search.progress import score_text, short
+from search.sealed import wilson
 from search.space import Space
 from search.trials import Trial, Trials
 from trainables.cost import Cost, cost

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import provenance, views
+from search.champion import ALIAS, Registered, beats
 from search.errors import SearchError, state_after
 from search.plan import Plan
 from search.record import Record
@@ -265,14 +266,15 @@ class Tracker:
             what = f"MLflow has not taken {left} events of the search, which its record keeps ({self._complaint})"
             raise unreachable(self.uri, what, f"see to it that it answers, then `resume {self.name}` delivers them")
 
-    def summarise(self, metrics: dict[str, float], tags: dict[str, str], details: dict[str, Any]) -> None:
-        """Give the parent run the outcome after so many trials; the details stand in its artifact ``sealed.json``."""
+    def summarise(self, metrics: dict[str, float], tags: dict[str, str], details: dict[str, Any], model_id: str | None = None
+                  ) -> None:
+        """Give the parent run, and the logged model, the outcome after so many trials; details stand in ``sealed.json``."""
         from mlflow.entities import Metric, RunTag
 
         stamp, step = int(max(trial.ended for trial in self._ended) * 1000), len(self._ended)
+        found = [Metric(key, value, stamp, step, model_id) for key, value in metrics.items()]
         with answering(self.uri):
-            self.client.log_batch(self.parent, metrics=[Metric(key, value, stamp, step) for key, value in metrics.items()],
-                                  tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.log_batch(self.parent, metrics=found, tags=[RunTag(key, value) for key, value in tags.items()])
             self.client.log_dict(self.parent, details, "sealed.json")
 
     def attach(self, files: Iterable[Path]) -> None:
@@ -281,8 +283,8 @@ class Tracker:
             for path in files:
                 self.client.log_artifact(self.parent, str(path))
 
-    def register(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
-        """Log the model folder with signature and input example, register it as `champion`, and return its URI.
+    def register(self, model: Path, example: np.ndarray, outputs: np.ndarray, tags: dict[str, str], card: str) -> Registered:
+        """Log the model folder with signature and input example, and register it, as `champion` if it is the better one.
 
         The folder is logged as it is, beside the code that loads it: no pickle is written or read. Weights that this
         search has registered already are not registered twice.
@@ -290,6 +292,8 @@ class Tracker:
         Args:
             example: float32 images (n, channels, size, size) in 0..1, as the model takes them.
             outputs: what the model makes of them.
+            tags: what its version is compared by, from `champion.tags_of`.
+            card: description of the version.
         """
         sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
         with answering(self.uri):
@@ -297,9 +301,25 @@ class Tracker:
             version = next((old.version for old in known if old.tags.get("sha256") == sha256), None)
             if version is None:
                 version = self._log_model(model, example, outputs)
-                self.client.set_model_version_tag(self.name, version, "sha256", sha256)
-            self.client.set_registered_model_alias(self.name, "champion", version)
-        return f"models:/{self.name}@champion"
+            for name, value in {**tags, "sha256": sha256}.items():
+                self.client.set_model_version_tag(self.name, version, name, value)
+            self.client.update_model_version(self.name, version, card)
+            return self._crown(str(version), tags)
+
+    def _crown(self, version: str, tags: dict[str, str]) -> Registered:
+        """Give the alias to ``version`` unless it is another's who is not beaten."""
+        present = self.client.get_registered_model(self.name).aliases.get(ALIAS)
+        champion, verdict = True, "the first version"
+        if present is not None and str(present) != version:
+            old = self.client.get_model_version(self.name, present).tags
+            champion, verdict = beats(tags, str(present), old)
+        elif present is not None:
+            verdict = "the champion already"
+        if champion:
+            self.client.set_registered_model_alias(self.name, ALIAS, version)
+        uri = f"models:/{self.name}@{ALIAS}" if champion else f"models:/{self.name}/{version}"
+        return Registered(version, uri, self.client.get_model_version(self.name, version).model_id, champion, verdict)
+
 
     def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
         """Log and register the model folder; return its version."""

@@ -14,6 +14,8 @@ from search.networks import memory
 from search.parameters import Branch, Choice, Parameter, shown
 from search.plan import Plan
 from search.progress import clock_text, score_text, short
+from search.replay import Epoch
+from search.resources import plural
 from search.space import Space
 from trainables.cost import Cost
 
@@ -23,7 +25,9 @@ STOPS = {
     Stop.GPU_HOURS: "the budget's GPU-hours were over",
     Stop.PATIENCE: "budget.patience: so many trials brought nothing better",
     Stop.EXHAUSTED: "nothing was left to try",
+    Stop.FINISH: "`finish` ended it before its budget was spent",
 }
+SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "pixel_accuracy")
 
 
 def plan(plan: Plan) -> str:
@@ -55,6 +59,7 @@ def plan(plan: Plan) -> str:
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
         f"budget      {budget(plan)}",
+        f"finish      {finish(plan)}",
     ]
     return "\n".join(lines)
 
@@ -112,6 +117,15 @@ def budget(plan: Plan) -> str:
     return ", at most ".join(parts).replace("at most until", "or until")
 
 
+def finish(plan: Plan) -> str:
+    """Return what is done at the end, beside scoring and registering the best model."""
+    given = plan.space.finish
+    again = f"the best {given.top} trained again to {plural(given.seeds, 'seed')} each" if given.top and given.seeds > 1 else ""
+    beside = ", ".join(name for name in ("refit", "ensemble", "flips") if getattr(given, name))
+    parts = [again, f"scored beside the model: {beside}" if beside else ""]
+    return "; ".join(part for part in parts if part) or "nothing is trained again"
+
+
 def best(summary: dict[str, Any], results: Path) -> str:
     """Return what `best` prints, and what `run` ends with."""
     name = summary["name"]
@@ -129,17 +143,81 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"best      trial {summary['trial']}{stopped}",
         *(f"  {key:<18}{short(value)}" for key, value in summary["params"].items()),
         *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),
+        *seeds(summary.get("candidates", [])),
         f"{summary['metric']:<9} {score_text(summary['val'])} on the validation rows "
-        "(picked as the best of all trials, so it flatters)",
+        f"(picked as the best of all trials, so it flatters{flattery(summary)})",
         f"{'':<10}{score_text(summary['test'])} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
         f"{score_text(low)} to {score_text(high)} ({summary['interval_method']})",
+        *worth(summary),
+        *(f"{name:<10}{score_text(score['value'])} on the sealed rows; 95 % interval "
+          f"{' to '.join(map(score_text, score['interval']))}" for name, score in summary.get("extras", {}).items()),
+        *(f"note      {note}" for note in summary.get("notes", [])),
         f"model     {summary['model']}",
         f"          {summary['registered']} in {summary['tracking']}",
+        *files(summary.get("exports", [])),
+        *([f"          {summary['verdict']}"] if not summary.get("champion", True) else []),
     ]
     folder = "" if results == Path("results") else f" --results {results}"
     lines += rung_checks(summary.get("rungs", []))
     commands = (f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}")
     return "\n".join([*lines, *commands])
+
+
+def seeds(candidates: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line on the values of each finalist, the winner first, where they were trained again."""
+    for number, candidate in enumerate(candidates if any(len(one["seeds"]) > 1 for one in candidates) else ()):
+        values = " ".join(map(score_text, candidate["values"])) + " failed" * candidate["failed"]
+        text = f"trial {candidate['trial']}: {values}, mean {score_text(candidate['mean'])}"
+        yield f"{'' if number else 'seeds':<10}{text}"
+
+
+def files(exports: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line on each file of the model."""
+    for export in exports:
+        if export["problem"]:
+            yield f"          {export['file']} is not there: {export['problem']}"
+            continue
+        speed = ", ".join(f"{milliseconds:.3g} ms for {images}" for images, milliseconds in export["latency_ms"].items())
+        agrees = f", within {export['difference']:.1g} of it" if export["difference"] else ""
+        yield f"          {export['file']}: {export['bytes'] / 1e6:.1f} MB, {speed}{agrees}"
+
+
+def flattery(summary: dict[str, Any]) -> str:
+    """Return by how much the validation score is better than the sealed one."""
+    return "" if summary.get("optimism") is None else f", here by {amount(summary['optimism'], summary['metric'])}"
+
+
+def worth(summary: dict[str, Any]) -> Iterator[str]:
+    """Yield a line on the baseline and what the search gained over it."""
+    if baseline := summary.get("baseline"):
+        gain, theirs = baseline["gain"], score_text(baseline["sealed"]["value"])
+        verdict = "no proof of a difference" if gain["p"] > 0.05 else "hardly chance"
+        yield (f"baseline  {theirs} by trial {baseline['trial']} on the same rows: the search gained "
+               f"{amount(gain['value'], summary['metric'])}, {verdict} (p = {gain['p']:.2g}, {gain['method']})")
+
+
+def amount(difference: float, metric: str) -> str:
+    """Return a difference of scores with its sign, in points of a hundred where the metric is a share."""
+    if metric in SHARES:
+        return f"{100 * difference:+.2f} points"
+    return f"{'-' if difference < 0 else '+'}{score_text(abs(difference))}"
+
+
+def replayed(epoch: Epoch) -> str:
+    """Return a line on an epoch that was trained again: equal, or each number that differs."""
+    both = {name: (value, epoch.replayed[name]) for name, value in epoch.recorded.items()}
+    unequal = ", ".join(f"{name} {old!r} now {new!r}" for name, (old, new) in both.items() if old != new)
+    return f"epoch {epoch.epoch:<4}{unequal or 'the same'}"
+
+
+def replay(found: dict[str, Any]) -> str:
+    """Return the last line of `replay`."""
+    if found["same"]:
+        return f"trial {found['trial']} came out the same, number by number, in all {found['epochs']} epochs"
+    if found["differs_from_epoch"] is None:
+        ended = f"{found['epochs']} of {found['recorded_epochs']} epochs"
+        return f"trial {found['trial']} came out the same, but ended after {ended}"
+    return f"trial {found['trial']} came out differently from epoch {found['differs_from_epoch']} on"
 
 
 def failed(failures: dict[str, int], trials: dict[str, int]) -> str:

@@ -24,6 +24,7 @@ space:
   precision: fp32
 schedule: {{max_epochs: {epochs}, grace_period: 1, reduction_factor: 2}}
 budget: {{trials: {trials}}}
+finish: {{top: 0}}
 """
 
 

@@ -22,8 +22,8 @@ def check(folder: Path, trials: int, *, before: Record | None = None, errors: st
 
     I1 as many trials, each once; I2 one run of MLflow each, and one parent; I3 none of them running; I4 each trial's
     epochs 1 to k without a gap, and no number twice; I5 what was finished ``before`` is as it was; I6 the best is the
-    best of all rows; I7 the databases are sound; I8 no process of ``mark`` is left; I9 ``errors`` are short and no
-    traceback.
+    best of all rows, or of the means of those trained again; I7 the databases are sound; I8 no process of ``mark`` is left;
+    I9 ``errors`` are short and no traceback.
     """
     record = read_record(folder)
     known = list(record.trials)
@@ -61,9 +61,19 @@ def check(folder: Path, trials: int, *, before: Record | None = None, errors: st
         assert new == old if old.ending else new.rows[: len(old.rows)] == old.rows and new.params == old.params, "I5"
 
     summary, best = json.loads((folder / "search.json").read_text()), record.trials.best()
-    assert (summary["trial"], summary["val"]) == (best.number, best.ending.value), "I6"
     finished = [trial.ending.value for trial in record.trials.ended(best.ending.state)]
-    assert best.ending.value == (max if record.trials.mode == "max" else min)(finished), "I6"
+    better = max if record.trials.mode == "max" else min
+    assert best.ending.value == better(finished), "I6"
+    means = {candidate["trial"]: candidate["mean"] for candidate in summary["candidates"]} or {best.number: best.ending.value}
+    again = {(repeat.number, repeat.seed): repeat for repeat in record.repeats if not repeat.refit}
+    assert len(again) == sum(not repeat.refit for repeat in record.repeats), "I6: nothing is trained again twice"
+    for candidate in summary["candidates"]:
+        own, *others = candidate["values"]
+        assert own == record.trials.get(candidate["trial"]).ending.value, "I6"
+        assert set(others) <= {repeat.value for repeat in again.values() if repeat.number == candidate["trial"]}, "I6"
+    unfailed = [candidate["mean"] for candidate in summary["candidates"] if not candidate["failed"]]
+    assert means[summary["trial"]] == better(unfailed or means.values()), "I6"
+    assert summary["val"] == record.trials.get(summary["trial"]).ending.value, "I6"
 
     for database in (study, store):
         assert query(database, "pragma integrity_check") == [("ok",)], "I7"

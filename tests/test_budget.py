@@ -22,10 +22,10 @@ from trainables.config import TrialConfig
 CLOCKS = {  # wall, GPU-seconds, GPUs, and what comes of them: the whole budget, what ends it, what trials may take
     "none": (None, None, 2, None, None, math.inf),
     "a tenth is kept back": (100.0, None, 0, 100.0, Stop.MINUTES, 90.0),
-    "but no more than 20 s": (1000.0, None, 0, 1000.0, Stop.MINUTES, 980.0),
-    "two GPUs spend twice": (None, 3600.0, 2, 1800.0, Stop.GPU_HOURS, 1780.0),
-    "minutes first": (600.0, 3600.0, 4, 600.0, Stop.MINUTES, 580.0),
-    "GPU-hours first": (1000.0, 3600.0, 4, 900.0, Stop.GPU_HOURS, 880.0),
+    "but no more than 30 s": (1000.0, None, 0, 1000.0, Stop.MINUTES, 970.0),
+    "two GPUs spend twice": (None, 3600.0, 2, 1800.0, Stop.GPU_HOURS, 1770.0),
+    "minutes first": (600.0, 3600.0, 4, 600.0, Stop.MINUTES, 570.0),
+    "GPU-hours first": (1000.0, 3600.0, 4, 900.0, Stop.GPU_HOURS, 870.0),
 }
 
 
@@ -35,6 +35,12 @@ def test_what_is_left(wall, gpu_seconds, gpus, whole, first, left) -> None:
     assert clock.seconds == whole
     assert clock.left == pytest.approx(left, abs=1)
     assert whole is None or clock.tightest is first
+
+
+@pytest.mark.parametrize(("again", "left"), [(20.0, 250.0), (1000.0, 240.0)], ids=["what it takes", "but no more than a tenth"])
+def test_what_is_kept_back_for_training_again(again: float, left: float) -> None:
+    clock = Clock(300.0, again=again)
+    assert clock.left == pytest.approx(left, abs=1) and clock.left_again == pytest.approx(270.0, abs=1)
 
 
 def test_gpu_hours_without_a_gpu_are_refused(space_file: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from trainables.config import TrialConfig
 from trainables.data import DataConfig, scan, split, trial_data
 from trainables.data.aoi import CLASSES
 from trainables.errors import BadInput
-from trainables.export import CARD, WEIGHTS, Card, read_model, write_model
+from trainables.export import CARD, WEIGHTS, Card, read_model, task_of, write_model
 from trainables.fit import fit
+from trainables.onnx_file import write_onnx
 from trainables.tasks import Target
 from trainables.trial import save
 
@@ -90,6 +92,29 @@ def test_aideas_test_csv_is_filled_in(tmp_path, results, images, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'test.csv'}: 3 labels filled in\n"
 
 
+@pytest.mark.parametrize("name", ["model", "model/model.json", "model/model.safetensors", "model/model.onnx"])
+def test_a_model_is_used_from_wherever_its_files_are(name, results, parts, tmp_path, capsys):
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(results / "tiny" / "model", folder / "model")
+    model, card = read_model(folder / "model")
+    write_onnx(folder / "model" / "model.onnx", model, task_of(card), card)
+    if name.endswith(".onnx"):
+        (folder / "model" / CARD).unlink()
+    assert cli.main(["predict", str(folder / name), str(parts / "b.png"), "--results", str(tmp_path / "none"), "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["class"] == "lower"
+
+
+def test_a_csv_gets_the_answers_as_further_columns(results, parts, capsys):
+    (parts / "list.csv").write_text("part;photo\n7;b.png\n9;a.png\n")
+    command = ["predict", "tiny", str(parts / "list.csv"), "--image-column", "photo", "--results", str(results)]
+    assert cli.main(command) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines(), delimiter=";"))
+    assert [(row["part"], row["photo"], row["class"]) for row in rows] == [("7", "b.png", "lower"), ("9", "a.png", "left")]
+    assert cli.main(command[:-4] + ["--results", str(results)]) == 2
+    assert f"{parts / 'list.csv'}:1: --image-column: no column 'image'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -100,6 +125,9 @@ def test_aideas_test_csv_is_filled_in(tmp_path, results, images, capsys):
         pytest.param(["tiny", "GOOD", "-o", "missing/out.csv"], "missing/out.csv: cannot be written (No such file or directory)",
                      id="output nowhere"),
         pytest.param(["tiny", "TEXT"], "cannot be read as an image", id="not an image"),
+        pytest.param(["models:/tiny@champion", "GOOD"], "models:/tiny@champion: there is no MLflow store yet; run a search first",
+                     id="no registry"),
+        pytest.param(["none.onnx", "GOOD"], "none.onnx: there is no such file; name the model.onnx of a search", id="no ONNX"),
     ],
 )
 def test_mistakes_are_one_line(words, expected, results, tmp_path, capsys):

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from search import cli
 from search.errors import SpaceError
-from search.finish import by_group, resampled, sealed_score
 from search.plan import make_plan
 from search.run import run_search
+from search.sealed import by_group, resampled, sealed_score
 from search.space import load_space
 from search.stores import default_store
 from tests.conftest import write_space

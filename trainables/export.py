@@ -71,6 +71,15 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
         raise BadInput("there are no weights; export the model again", file=str(path))
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
         raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
+    return rebuild(card, path), card
+
+
+def rebuild(card: Card, path: Path) -> nn.Module:
+    """Build the network of ``card``, in evaluation mode on the CPU, with the weights in the safetensors file ``path``.
+
+    Raises:
+        BadInput: the weights are of another network; names the file.
+    """
     try:
         # Without memory of its own, a built-in network takes no more than the file holds, whatever the card says.
         with torch.device("meta") if card.architecture in MODELS else nullcontext():
@@ -81,20 +90,24 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
         model.load_state_dict(load_file(path), assign=True)
     except (SafetensorError, RuntimeError):
         raise BadInput("the weights are not those of the network in model.json; export the model again", file=str(path)) from None
-    return model.eval(), card
+    return model.eval()
 
 
 def read_card(path: Path) -> Card:
     try:
-        card = json.loads(path.read_text())
-        known = {field.name for field in dataclasses.fields(Card)}
-        card = Card(**{**{key: card[key] for key in known}, "target": read_target(card["target"])})
-        check_card(card)
-        return card
+        return card_from(json.loads(path.read_text()))
     except FileNotFoundError:
         raise BadInput("there is no model; run a search first", file=str(path)) from None
     except (KeyError, TypeError, ValueError, RecursionError):
         raise BadInput("not a model description of this version; export the model again", file=str(path)) from None
+
+
+def card_from(written: dict[str, Any]) -> Card:
+    """Return the card that was written as JSON; raises `KeyError`, `TypeError` or `ValueError` for one that no search wrote."""
+    known = {field.name for field in dataclasses.fields(Card)}
+    card = Card(**{**{key: written[key] for key in known}, "target": read_target(written["target"])})
+    check_card(card)
+    return card
 
 
 def check_card(card: Card) -> None:

@@ -17,6 +17,11 @@ def weights_file(folder: str | Path, number: int) -> Path:
     return Path(folder) / "weights" / f"{number:04d}.safetensors"
 
 
+def repeat_file(folder: str | Path, number: int, name: str) -> Path:
+    """Return where the weights of trial ``number`` are kept that it had when it was trained again as ``name``."""
+    return Path(folder) / "weights" / f"{number:04d}-{name}.safetensors"
+
+
 def error_file(folder: str | Path, number: int) -> Path:
     """Return where the traceback of trial ``number`` is kept, if it failed."""
     return Path(folder) / "errors" / f"{number:04d}.txt"

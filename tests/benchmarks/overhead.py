@@ -96,7 +96,9 @@ def ours(trials: int, epochs: int) -> Stamps:
         record = begin_record(folder, plan.space, plan.catalog.fingerprint)
         known = record.trials
         with Interrupts() as interrupts, Tracker(default_uri(Path(place)), Path(place), plan, "overhead", record) as tracker:
-            search_trials(plan, folder, decode(plan, folder), known, Clock(None), interrupts, (tracker, stamps), fit=nothing)
+            data = decode(plan, folder)
+            with search_trials(plan, folder, data, known, Clock(None), interrupts, (tracker, stamps), fit=nothing):
+                pass
     return stamps
 
 

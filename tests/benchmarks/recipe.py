@@ -12,8 +12,8 @@ import json
 import time
 from pathlib import Path
 
-from search.finish import measure_of
 from search.plan import decode, make_plan, sealed_images
+from search.sealed import measure_of
 from search.space import load_space
 from tests.benchmarks import common
 from trainables.config import TrialConfig

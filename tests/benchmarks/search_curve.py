@@ -66,7 +66,8 @@ def ours(plan: Any, folder: Path, data: Any, watch: Watch, clock: Any, interrupt
     from search.trials import Trials
 
     objective = plan.space.objective
-    search_trials(plan, folder, data, Trials(objective.name, objective.mode), clock, interrupts, (watch,))
+    with search_trials(plan, folder, data, Trials(objective.name, objective.mode), clock, interrupts, (watch,)):
+        pass
 
 
 def stock(plan: Any, folder: Path, data: Any, watch: Watch, clock: Any, interrupts: Any) -> None:

@@ -69,12 +69,25 @@ class Classification:
         """Return the probability of each class (N, K)."""
         return logits.float().softmax(1)
 
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return logits of the mean probabilities."""
+        return mean_of_shares(outputs)
+
+    def turned(self, outputs: Tensor, flip: tuple[int, ...]) -> Tensor:
+        """Return the logits: what an image shows stays."""
+        return outputs
+
     def answer(self, prediction: np.ndarray, size: tuple[int, int]) -> Answer:
         """Return the most probable class, its probability and those of all classes."""
         name, probability = self.classes[prediction.argmax()], float(prediction.max())
         shares = {name: round(float(value), 6) for name, value in zip(self.classes, prediction, strict=True)}
         fields = {"class": name, "probability": round(probability, 6), "probabilities": shares}
         return Answer(f"{name} {probability:.4f}", fields)
+
+
+def mean_of_shares(logits: Sequence[Tensor]) -> Tensor:
+    """Return logits (N, K, ...) whose softmax is the mean of that of each of ``logits``."""
+    return torch.stack([part.float().log_softmax(1) for part in logits]).logsumexp(0)
 
 
 def count_pairs(truth: Tensor, predicted: Tensor, classes: int, counted: Tensor | None = None) -> Tensor:

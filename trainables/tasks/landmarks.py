@@ -17,7 +17,7 @@ from trainables.data.cache import DeviceImages
 from trainables.data.points import resized
 from trainables.data.stream import HostImages
 from trainables.tasks import Target
-from trainables.tasks.task import Answer
+from trainables.tasks.task import ACROSS, DOWN, Answer
 
 BETA = 0.02  # error, as a share of half the image's side, below which the loss is quadratic
 
@@ -99,6 +99,19 @@ class Landmarks:
     def predict(self, outputs: Tensor) -> Tensor:
         """Return the points (N, K, 2), x and y in pixels of the network's image."""
         return ((outputs.float().unflatten(1, (len(self.points), 2)) + 1) * self.size - 1) / 2
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return the mean places."""
+        return torch.stack([part.float() for part in outputs]).mean(0)
+
+    def turned(self, outputs: Tensor, flip: tuple[int, ...]) -> Tensor:
+        """Return the points mirrored back; the two of a pair change places in an image that is its own mirror image."""
+        signs = outputs.new_tensor([-1.0 if dimension in flip else 1.0 for dimension in (ACROSS, DOWN)])
+        order = list(range(len(self.points)))
+        for left, right in self.pairs if len(flip) == 1 else ():
+            order[left], order[right] = right, left
+        places = outputs.unflatten(1, (len(self.points), 2)) * signs
+        return places[:, order].flatten(1)
 
     def answer(self, prediction: np.ndarray, size: tuple[int, int]) -> Answer:
         """Return x and y of every point in pixels of the image itself."""

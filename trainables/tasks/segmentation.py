@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.cache import DeviceImages
 from trainables.data.stream import HostImages
 from trainables.tasks import IGNORED, Target, Value
-from trainables.tasks.classification import count_pairs, table
+from trainables.tasks.classification import count_pairs, mean_of_shares, table
 from trainables.tasks.task import Answer
 from trainables.tasks.weights import class_weights
 
@@ -83,6 +83,14 @@ class Segmentation:
     def predict(self, logits: Tensor) -> Tensor:
         """Return the index of the most probable class of each pixel, uint8 (N, S, S)."""
         return logits.argmax(1).to(torch.uint8)
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return logits of the mean probabilities of each pixel."""
+        return mean_of_shares(outputs)
+
+    def turned(self, outputs: Tensor, flip: tuple[int, ...]) -> Tensor:
+        """Return the maps turned back."""
+        return outputs.flip(flip)
 
     def answer(self, prediction: np.ndarray, size: tuple[int, int]) -> Answer:
         """Return each class's share of the pixels, and the mask at the image's own size as masks were written."""

@@ -16,6 +16,7 @@ from trainables.data.cache import DeviceImages
 from trainables.data.stream import HostImages
 from trainables.tasks import TASKS, Target
 
+ACROSS, DOWN = 3, 2  # dimensions of images (N, C, height, width), as a flip turns them round
 
 @dataclass(frozen=True)
 class Answer:
@@ -52,6 +53,12 @@ class Task(Protocol):
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Return what the model says of each image (N, ...)."""
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return the outputs that stand for the mean of several answers to the same images."""
+
+    def turned(self, outputs: Tensor, flip: tuple[int, ...]) -> Tensor:
+        """Return for ``outputs`` of images flipped along the dimensions ``flip`` what they say of the images themselves."""
 
     def answer(self, prediction: np.ndarray, size: tuple[int, int]) -> Answer:
         """Return one row of `predict` for people and files; ``size`` is the image's own width and height in pixels."""

@@ -1,0 +1,115 @@
+"""Models wherever they are: of a search, in MLflow's registry, in a folder, or one ONNX file. All are read without pickle."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from search import folder as folders
+from search.errors import SpaceError
+from search.stores import check_uri, default_store, default_uri, relocate, unreachable
+
+if TYPE_CHECKING:
+    from trainables.export import Card
+
+REGISTRY = "models:/"
+CARD = "model.json"  # as `trainables.export` calls it, which imports torch
+
+
+class Model(Protocol):
+    """A network that answers, with all that is needed to feed it and to read its answers."""
+
+    card: Card
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the task's predictions (n, ...) for uint8 images (n, channels, size, size)."""
+
+
+class TorchModel:
+    """A model from its folder.
+
+    Raises:
+        BadInput: a file is missing or damaged; names it.
+    """
+
+    def __init__(self, folder: Path):
+        from trainables.export import read_model, task_of
+
+        self._model, self.card = read_model(folder)
+        self._task = task_of(self.card)
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        from trainables.export import predict
+
+        return predict(self._model, self._task, pixels)
+
+
+def find_model(results: Path, words: Sequence[str], tracking: str | None = None) -> tuple[Model, Path, Sequence[str]]:
+    """Return the model that the first of ``words`` names, or that of the latest search, and the words that are left.
+
+    Between them stands the folder to which answers go that are told no other place: the search's, else the current one.
+
+    Raises:
+        SpaceError: there is no such model or search; names it.
+        BadInput: its files are damaged; names them.
+    """
+    first, here = words[0], Path()
+    if first.startswith(REGISTRY):
+        store = tracking or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+        return from_registry(first, store, results), here, words[1:]
+    if first.endswith(".onnx"):
+        from trainables.onnx_file import OnnxModel
+
+        return OnnxModel(Path(first)), here, words[1:]
+    if (place := model_folder(Path(first))) is not None:
+        return TorchModel(place), here, words[1:]
+    folder, words = of_search(results, words)
+    return TorchModel(folder / "model"), folder, words
+
+
+def model_folder(path: Path) -> Path | None:
+    """Return the folder of the model that ``path`` is, or a file of; None where it is none."""
+    place = path.parent if path.suffix in (".json", ".safetensors") else path
+    return place if (place / CARD).is_file() else None
+
+
+def of_search(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Return the folder of the search that the first word names, or of the latest one, and the words that name images."""
+    first = words[0]
+    is_search = (results / first / folders.SUMMARY).is_file()
+    if not is_search and (Path(first).exists() or (len(words) == 1 and Path(first).suffix)):
+        return folders.find(results, None), words
+    return folders.find(results, first), words[1:]
+
+
+def from_registry(uri: str, store: str, results: Path) -> Model:
+    """Fetch a registered model's files from MLflow and read them; none of the code that is logged beside them is run.
+
+    Raises:
+        SpaceError: there is no such version, or it was not registered by a search.
+        EnvironmentProblem: the store does not answer.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    check_uri(store)
+    if store.startswith("sqlite") and not Path(store.removeprefix("sqlite:///")).is_file():
+        raise SpaceError("there is no MLflow store yet; run a search first, or give --tracking-uri", place=uri)
+    relocate(store, results)
+    with tempfile.TemporaryDirectory() as place, default_store(store):
+        try:
+            download_artifacts(artifact_uri=uri, dst_path=place)
+        except (MlflowException, OSError) as problem:
+            reason = str(problem).strip().splitlines()[0]
+            if isinstance(problem, OSError):
+                raise unreachable(store, reason, "mend that and try again") from None
+            raise SpaceError(f"MLflow has no such model ({reason}); see `python -m search ui`", place=uri) from None
+        found = list(Path(place).rglob(CARD))
+        if len(found) != 1:
+            raise SpaceError("not a model that a search has registered; give another", place=uri)
+        return TorchModel(found[0].parent)

@@ -1,0 +1,95 @@
+"""A trained network as one ONNX file, whose answers were compared with PyTorch's; it holds its own description, too.
+
+Input ``images``: float32 (n, channels, size, size) in 0..1. Output ``prediction``: what the task's `predict` returns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import BadInput
+from trainables.export import BATCH_PIXELS, Card, card_from
+from trainables.tasks.task import Task
+
+FILE = "model.onnx"
+CARD_KEY = "search.card"  # of the file's metadata
+
+
+class Predicting(nn.Module):
+    """A network that answers as `Task.predict` does."""
+
+    def __init__(self, model: nn.Module, task: Task):
+        super().__init__()
+        self.model, self.task = model, task
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.task.predict(self.model(images))
+
+
+def write_onnx(path: Path, model: nn.Module, task: Task, card: Card) -> None:
+    """Export ``model`` to ``path``, for batches of any size.
+
+    Raises:
+        BadInput: the exporter does not know something that the network does; says what in a line.
+    """
+    import onnx
+
+    example = torch.zeros(2, card.channels, card.size, card.size)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own, about versions of its parts
+            program = torch.onnx.export(
+                Predicting(model, task).eval(), (example,), input_names=["images"], output_names=["prediction"],
+                dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, verbose=False,
+            )
+        proto = program.model_proto
+        onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
+        path.write_bytes(proto.SerializeToString())
+    except Exception as problem:  # the boundary to the exporter, which meets whatever a network of the user's own does
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise BadInput(f"cannot be exported: {reason:.200}", file=str(path)) from None
+
+
+class OnnxModel:
+    """A model from its ONNX file alone: no code and no pickle is read.
+
+    Raises:
+        BadInput: it is no ONNX file, or not one that a search has written; names it.
+    """
+
+    def __init__(self, path: Path):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+        try:
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            self.card = card_from(json.loads(self._session.get_modelmeta().custom_metadata_map[CARD_KEY]))
+        except FileNotFoundError:
+            raise BadInput("there is no such file; name the model.onnx of a search", file=str(path)) from None
+        except Exception:  # the boundary to the runtime, whose exceptions have no common base but this one
+            raise BadInput("not an ONNX file that a search has written; export the model again", file=str(path)) from None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the prediction for float32 images (n, channels, size, size) in 0..1."""
+        return self._session.run(None, {"images": images})[0]
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the predictions for uint8 images (n, channels, size, size)."""
+        rows = max(1, BATCH_PIXELS // self.card.size**2)
+        parts = (pixels[start : start + rows] for start in range(0, len(pixels), rows))
+        return np.concatenate([self(part.astype(np.float32) / 255) for part in parts])
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of two predictions; of whole numbers such as classes, the share that differ."""
+    if one.dtype.kind in "iu":
+        return float((one != other).mean())
+    return float(np.abs(one - other).max())
