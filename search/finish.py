@@ -220,6 +220,8 @@ def notes(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], c
     if candidates and wanted and (len(candidates) < wanted or len(candidates[0].seeds) < finish.seeds):
         seeds = f"{len(candidates[0].seeds)} of {finish.seeds} seeds"
         yield f"time for {len(candidates)} of {wanted} candidates and {seeds}; give more minutes, or lower finish.top"
+    if candidates and baseline_of(plan, trials) is trials.get(candidates[0].trial):
+        yield "the winner is the baseline: the search found nothing better"
     for repeat in repeats:
         if repeat.failure:
             yield f"trial {repeat.number} failed when it was trained again from seed {repeat.seed}: {repeat.failure}"

@@ -71,4 +71,5 @@ def limits(plan: Plan, outcome: Outcome) -> Iterator[str]:
     if confusion and plan.catalog.target.task == "classification":
         recalls = [(row[index] / sum(row), name) for index, (row, name) in enumerate(zip(confusion, outcome.details["classes"]))]
         recall, name = min(recalls)
-        yield f"Of the sealed rows of class {name}, where it does worst, it finds {recall:.1%}."
+        if recall < 1:
+            yield f"Of the sealed rows of class {name}, where it does worst, it finds {recall:.1%}."

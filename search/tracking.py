@@ -298,15 +298,14 @@ class Tracker:
         sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
         with answering(self.uri):
             known = self.client.search_model_versions(f"name = '{self.name}' and run_id = '{self.parent}'")
-            version = next((old.version for old in known if old.tags.get("sha256") == sha256), None)
-            if version is None:
-                version = self._log_model(model, example, outputs)
-            for name, value in {**tags, "sha256": sha256}.items():
+            same = next((old for old in known if old.tags.get("sha256") == sha256), None)
+            version, model_id = (same.version, same.tags.get("model_id")) if same else self._log_model(model, example, outputs)
+            for name, value in {**tags, "sha256": sha256, "model_id": model_id or ""}.items():
                 self.client.set_model_version_tag(self.name, version, name, value)
             self.client.update_model_version(self.name, version, card)
-            return self._crown(str(version), tags)
+            return self._crown(str(version), model_id or None, tags)
 
-    def _crown(self, version: str, tags: dict[str, str]) -> Registered:
+    def _crown(self, version: str, model_id: str | None, tags: dict[str, str]) -> Registered:
         """Give the alias to ``version`` unless it is another's who is not beaten."""
         present = self.client.get_registered_model(self.name).aliases.get(ALIAS)
         champion, verdict = True, "the first version"
@@ -318,11 +317,11 @@ class Tracker:
         if champion:
             self.client.set_registered_model_alias(self.name, ALIAS, version)
         uri = f"models:/{self.name}@{ALIAS}" if champion else f"models:/{self.name}/{version}"
-        return Registered(version, uri, self.client.get_model_version(self.name, version).model_id, champion, verdict)
+        return Registered(version, uri, model_id, champion, verdict)
 
 
-    def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> str:
-        """Log and register the model folder; return its version."""
+    def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> tuple[str, str]:
+        """Log and register the model folder; return its version, and the id of the logged model."""
         import mlflow
         from mlflow.models import infer_signature
 
@@ -334,7 +333,7 @@ class Tracker:
                 code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), registered_model_name=self.name,
             )
-        return info.registered_model_version
+        return str(info.registered_model_version), info.model_id
 
 
 def requirements() -> list[str]:

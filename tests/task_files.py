@@ -19,6 +19,7 @@ space:
   precision: fp32
 schedule: {{max_epochs: {epochs}, grace_period: 1, reduction_factor: 2}}
 budget: {{trials: 2}}
+finish: {{top: 0}}
 """
 
 

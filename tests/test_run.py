@@ -149,7 +149,7 @@ class TestOneSearch:
         for expected in (f"{outcome.test:.4f}", "| on the validation rows", "left, lower", "## Use", "## Limits"):
             assert expected in version.description
         assert float(version.tags["test"]) == outcome.test and version.tags["objective"] == "accuracy"
-        metrics = {metric.key: metric.value for metric in client.get_logged_model(version.model_id).metrics}
+        metrics = {metric.key: metric.value for metric in client.get_logged_model(version.tags["model_id"]).metrics}
         assert metrics["test"] == outcome.test
 
     def test_the_files_of_the_model_agree(self, searched):
