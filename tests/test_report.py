@@ -435,7 +435,7 @@ def test_a_parameter_that_decides_everything_matters_most(shown):
     generator, space = random.Random(0), shown.facts.space
     trials = Trials("accuracy", "max")
     for number in range(120):
-        params = space.draw(lambda name, form: generator.choice(form.grid() or [generator.uniform(1e-4, 0.9)]))
+        params = space.draw(lambda name, form: generator.choice(form.grid() or [generator.uniform(form.low, form.high)]))
         value = 1.0 + number / 1e6 if params["optimizer"] == "adam" else params["momentum"]
         trials.add(Trial(number, params, space.trial_config(params), [{"epoch": 4, "accuracy": value}]))
     facts = dataclasses.replace(shown.facts, record=dataclasses.replace(shown.facts.record, trials=trials))
