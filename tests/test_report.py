@@ -398,9 +398,22 @@ def test_what_is_needed_to_do_it_again(shown, tmp_path):
     assert yaml.safe_load((tmp_path / "space.yaml").read_text())["budget"] == {"trials": 14}
 
 
+def test_what_the_finish_came_to_is_that_of_the_summary(shown):
+    for trial, seeds, mean, values, failed in shown.page.tables["candidates"][1:]:
+        [one] = [one for one in shown.summary["candidates"] if one["trial"] == int(trial)]
+        assert (int(seeds), int(failed), mean) == (len(one["values"]), one["failed"], score_text(one["mean"]))
+        assert values.split(", ") == [score_text(value) for value in one["values"]]
+    for (file, size, times, _), export in zip(shown.page.tables["exports"][1:], shown.summary["exports"], strict=True):
+        assert file == export["file"]
+        assert export["problem"] or size == f"{export['bytes'] / 1e6:.2f}" and times.count(": ") == len(export["latency_ms"])
+    if baseline := shown.summary["baseline"]:
+        assert f"(p = {baseline['gain']['p']:.2g}, {baseline['gain']['method']})" in shown.page.words
+
+
 def test_all_of_the_page_was_compared(shown):
     assert shown.page.tables.keys() == {
-        "trials", "comparison", "rungs", "endings", "time", "classes", "ratio", "data", "tally", "conflicts", "config", "origin"}
+        "trials", "comparison", "rungs", "endings", "time", "classes", "ratio", "data", "tally", "conflicts", "config", "origin",
+        "candidates", "exports"}
 
 
 def test_mistakes_are_the_sealed_rows_that_the_model_gets_wrong(shown):

@@ -8,6 +8,7 @@ from search.report.facts import Facts
 from search.report.importance import importances
 from search.table import cost_of
 
+SURE = 0.05  # p below which a difference is called one
 BASELINE = 0  # the trial that every search begins with
 
 
@@ -60,7 +61,13 @@ def against_guessing(facts: Facts) -> str | None:
 
 
 def against_baseline(facts: Facts) -> str | None:
-    """Compare with the configuration that the search began with, on the validation rows, if it ran to its end."""
+    """Compare with the configuration that the search began with: on the sealed rows where it was scored there, else, if it
+    ran to its end, on the validation rows."""
+    if baseline := facts.summary.get("baseline"):
+        gain = baseline["gain"]
+        told = "not to be told from" if gain["p"] >= SURE else "better than" if gain["value"] > 0 else "worse than"
+        return (f"on the same sealed images it is {told} the baseline, trial {baseline['trial']}, which has "
+                f"{score_text(baseline['sealed']['value'])} (p = {gain['p']:.2g}, {gain['method']})")
     chosen, first = facts.chosen, next((trial for trial in facts.trials if trial.number == BASELINE), None)
     if first is None or first is chosen or first.ending.state is not State.COMPLETE or chosen.ending.state is not State.COMPLETE:
         return None

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from search.endings import State
-from search.finish import wilson
 from search.progress import clock_text, score_text, short
 from search.redact import redacted
 from search.report import facts as known
@@ -18,8 +17,9 @@ from search.report.answer import count
 from search.report.facts import Facts
 from search.report.page import NONE, Drawn, Gallery, Section, Table, Tile
 from search.report.pictures import gallery
+from search.sealed import wilson
 from search.table import cost_of, headings_in_words, note, texts
-from search.views import STOPS
+from search.views import STOPS, amount
 from trainables.data import Catalog, Split
 from trainables.errors import BadInput
 
@@ -56,6 +56,7 @@ def sections(facts: Facts, folder: Path, data: Data | None, missing: str) -> Ite
     """Yield every section; one that has nothing to show for this search is empty. ``missing`` says why there is no data."""
     yield sealed(facts)
     yield mistakes(facts, folder, data, missing)
+    yield worth(facts)
     yield course(facts)
     yield parameters(facts)
     yield costs(facts)
@@ -127,6 +128,42 @@ def mistakes(facts: Facts, folder: Path, data: Data | None, missing: str) -> Sec
     key = "Green rings are the true points, orange dots the predicted ones. " if facts.about.task == "landmarks" else ""
     return Section("mistakes", title, [f"{key}Chosen by loss among {looked} sealed images."], galleries=[
         Gallery("The worst", shown.worst), Gallery("From the middle", shown.typical)])
+
+
+def worth(facts: Facts) -> Section:
+    """Return what the finish came to: the baseline, the candidates' seeds, what else was scored, and the model's files."""
+    summary, text, tables = facts.summary, [], []
+    if baseline := summary.get("baseline"):
+        gain = baseline["gain"]
+        text.append(f"The baseline, trial {baseline['trial']}, has {score_text(baseline['sealed']['value'])} on the same sealed "
+                    f"rows: the search gained {amount(gain['value'], facts.metric)} (p = {gain['p']:.2g}, {gain['method']}).")
+    if summary.get("optimism") is not None:
+        flattery = amount(summary["optimism"], facts.metric)
+        text.append(f"Picked as the best of many, its validation score differs from the sealed one by {flattery}.")
+    rows = [[str(one["trial"]), str(len(one["values"])), score_text(one["mean"]), ", ".join(map(score_text, one["values"])),
+             str(one["failed"])] for one in summary.get("candidates", [])]
+    if rows:
+        tables.append(Table("candidates", ["trial", "seeds", f"mean {facts.metric}", "each seed, the search's first", "failed"],
+                            rows, "The best, trained again from further seeds (validation rows)"))
+    rows = [[name, score_text(score["value"]), " to ".join(map(score_text, score["interval"])), score["method"]]
+            for name, score in summary.get("extras", {}).items()]
+    if rows:
+        tables.append(Table("extras", ["model", f"sealed {facts.metric}", "95 % interval", "method"], rows,
+                            "Scored beside the model, not registered"))
+    rows = [exported(export) for export in summary.get("exports", [])]
+    if rows:
+        tables.append(Table("exports", ["file", "megabytes", "ms for images at a time", "largest difference from PyTorch"], rows,
+                            "The model's files, measured on this machine's CPU"))
+    return Section("worth", "Was the search worth it", [*text, *summary.get("notes", [])], tables=tables)
+
+
+def exported(export: dict[str, Any]) -> list[str]:
+    """Return a row on one file of the model."""
+    if export["problem"]:
+        return [export["file"], NONE, NONE, export["problem"]]
+    times = ", ".join(f"{images}: {took:.3g}" for images, took in (export["latency_ms"] or {}).items())
+    difference = NONE if export["difference"] is None else f"{export['difference']:.2g}"
+    return [export["file"], f"{export['bytes'] / 1e6:.2f}", times or NONE, difference]
 
 
 def course(facts: Facts) -> Section:
