@@ -51,7 +51,8 @@ def test_everything_is_on_a_wide_terminal(progress):
     text = "\n".join(draw(progress, 160))
     for expected in ("1:00 of 5:00,", "4 of 3 trials: 1 running, 1 complete, 1 stopped early, 1 failed", "busy on",
                      "3.0 trials a minute, 123 images a second; failed 1 out of memory", "best accuracy: 0.9000 by trial 0",
-                     "rung     came  stopped  went on  best accuracy", "epoch 1  4     1        1        0.5000", "1/4    0.5000"):
+                     "rung     came  stopped  went on  best accuracy", "epoch 1  4     1        1        0.5000",
+                     "1/4    0.5000"):
         assert expected in text
 
 
