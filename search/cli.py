@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 HELP = {
     "check": ("check a space file and all that it names; creates nothing", "python -m search check spaces/aoi.yaml"),
+    "init": ("look at images or a label file, and write a space file for them", "python -m search init my_parts -o parts.yaml"),
     "run": ("search, and register the best model", "python -m search run spaces/aoi.yaml --minutes 5"),
     "resume": ("go on with a search that was stopped, or extend one", "python -m search resume aoi --minutes +10"),
     "finish": ("end a stopped search with what it has, and register its best model", "python -m search finish aoi"),
     "replay": ("train a trial again from its record, and compare", "python -m search replay aoi 3"),
     "best": ("show the best model of a search", "python -m search best aoi --json"),
+    "status": ("show how a search stands, while it runs or afterwards", "python -m search status aoi"),
     "list": ("list the searches", "python -m search list"),
+    "report": ("write what a search found as one HTML page", "python -m search report aoi -o aoi.html"),
     "predict": ("apply the best model to images", "python -m search predict aoi part1.png part2.png -o out.csv"),
     "ui": ("open MLflow's pages on the search", "python -m search ui aoi"),
 }
@@ -72,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("space", nargs="?", help="space file")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of space files instead")
     add_set(check)
+    init = add(commands, "init", init_command)
+    init.add_argument("place", metavar="FOLDER", type=Path, help="folder of images, or a label file")
+    init.add_argument("-o", "--output", metavar="FILE", type=Path, help="the space file (default: the folder's name, here)")
+    init.add_argument("--task", choices=("classification", "landmarks", "segmentation"),
+                      help="what is to be found, where the data would do for several")
     run = add(commands, "run", run_command)
     run.add_argument("space", help="space file")
     run.add_argument("--name", help="name of the search (default: the space's)")
@@ -92,7 +100,11 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("name", help="name of the search")
     replay.add_argument("trial", type=int, help="number of the trial")
     add_name(add(commands, "best", best_command))
+    add_name(add(commands, "status", status_command))
     add(commands, "list", list_command)
+    report = add(commands, "report", report_command)
+    add_name(report)
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="the page (default: report.html beside the search)")
     predict = add(commands, "predict", predict_command)
     predict.add_argument("images", nargs="+", metavar="[MODEL] IMAGES",
                          help="images, folders, or a CSV of images; before them a search, models:/NAME@champion, a model's "
@@ -162,6 +174,18 @@ def check_command(given: argparse.Namespace) -> None:
 
     made = plan.make_plan(load_space(given.space, given.set))
     print_json(plan.as_dict(made)) if given.json else print(views.plan(made))
+
+
+def init_command(given: argparse.Namespace) -> None:
+    from search.init import init
+
+    made = init(given.place, given.output, given.task)
+    if given.json:
+        return print_json(made)
+    for remark in made["remarks"]:
+        tell("note", remark)
+    print(f"{made['space']}: {made['task']} of {made['images']} images\nnext      python -m search check {made['space']}\n"
+          f"          python -m search run {made['space']}")
 
 
 def run_command(given: argparse.Namespace) -> int:
@@ -238,11 +262,26 @@ def best_command(given: argparse.Namespace) -> None:
     print_json(summary) if given.json else print(views.best(summary, given.results))
 
 
+def status_command(given: argparse.Namespace) -> None:
+    from search import views
+    from search.status import status
+
+    found = status(folders.find(given.results, given.name))
+    print_json(asdict(found)) if given.json else print(views.status(found))
+
+
 def list_command(given: argparse.Namespace) -> None:
     from search import views
 
     summaries = [folders.read_summary(folder) for folder in folders.searches(given.results)]
     print_json(summaries) if given.json else print(views.searches(summaries, given.results))
+
+
+def report_command(given: argparse.Namespace) -> None:
+    from search.report import write_report
+
+    path = write_report(folders.find(given.results, given.name), given.output)
+    print_json({"report": str(path)}) if given.json else print(path)
 
 
 def predict_command(given: argparse.Namespace) -> None:

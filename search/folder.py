@@ -126,6 +126,18 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def holder(folder: Path) -> str | None:
+    """Return the process that works on the search in ``folder`` as it wrote itself down, or None where none does."""
+    if not (folder / LOCK).exists():
+        return None
+    with open(folder / LOCK) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip()
+    return None
+
+
 def tidy(folder: Path, trials: Trials) -> None:
     """Remove what a search that was killed may have left: Ray's own files, and checkpoints that the record knows not of."""
     shutil.rmtree(folder / "ray", ignore_errors=True)

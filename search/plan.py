@@ -171,7 +171,8 @@ def sealed_groups(plan: Plan) -> list[str] | None:
 def as_dict(plan: Plan) -> dict[str, Any]:
     """Return what `check --json` prints."""
     space, about = plan.space, plan.about
-    shown = ("rows", "channels", "sizes", "fingerprint", "pool", "val", "test", "dropped", "attributes", "duplicates", "conflicts")
+    shown = ("rows", "channels", "sizes", "fingerprint", "pool", "val", "test", "dropped", "attributes", "duplicates",
+             "conflicts")
     return {
         "space": space.as_dict(),
         "data": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -14,8 +15,10 @@ from rich.text import Text
 
 from search.clock import Clock
 from search.endings import State
+from search.load import Load
 from search.plan import Plan
 from search.repeats import Repeat
+from search.rung_table import rung_table
 from search.trials import Trial, Trials
 
 REFRESH_PER_SECOND = 2
@@ -67,7 +70,7 @@ class Progress(Silent):
 
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
-        self._plan, self._trials, self._clock = plan, trials, clock
+        self._plan, self._trials, self._clock, self._machine = plan, trials, clock, Load(plan.machine)
         for warning in plan.catalog.targets.warnings:
             self._print(f"warning: {warning}")
         if not self.console.is_terminal:
@@ -82,7 +85,7 @@ class Progress(Silent):
 
     def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
         if not self.console.is_terminal and time.monotonic() - self._last_line > STATUS_SECONDS:
-            self._print(self._status())
+            self._print(f"{self._status()} | {self._pace()}")
 
     def end(self, trial: Trial) -> None:
         best = self._trials.best()
@@ -118,6 +121,7 @@ class Progress(Silent):
         """Return the picture of this moment; rich asks for it a few times a second."""
         best, metric = self._trials.best(), self._trials.metric
         searched = self._plan.space.searched
+        lines = [self._status(), self._pace(), self._machine.describe(self._trials.running())]
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("trial", "epoch", metric, "parameters"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
@@ -127,8 +131,28 @@ class Progress(Silent):
         found = "none yet"
         if best is not None:
             found = f"{score_text(best.ending.value)} by trial {best.number}: {parameters(best, searched)}"
-        name = self._plan.space.name
-        return Group(Text(f"{name}: {self._text}", style="bold"), Text(self._status()), Text(f"best {metric}: {found}"), table)
+        parts = [Text(f"{self._plan.space.name}: {self._text}", style="bold"), *map(Text, filter(None, lines)),
+                 Text(f"best {metric}: {found}")]
+        return Group(*parts, *([self._rungs()] if self._plan.rungs else []), table)
+
+    def _pace(self) -> str:
+        """Return how fast it goes, when it will have ended, and what failed."""
+        trials = self._trials
+        ended, kinds = len(trials) - len(trials.running()), Counter(trial.ending.kind for trial in trials.ended(State.FAILED))
+        failed = "".join(f", {count} {kind}" for kind, count in kinds.items())
+        images = sum(trial.rows[-1].get("images_per_second", 0.0) for trial in trials.running() if trial.rows)
+        pace = f"{60 * ended / max(1.0, self._clock.elapsed):.1f} trials a minute, {images:,.0f} images a second"
+        return pace + (f"; failed{failed[1:]}" if failed else "")
+
+    def _rungs(self) -> Table:
+        """Return the rungs as a table."""
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for heading in ("rung", "came", "stopped", "went on", f"best {self._trials.metric}"):
+            table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        for rung in rung_table(self._trials, self._plan.rungs):
+            best = "-" if rung.best is None else score_text(rung.best)
+            table.add_row(f"epoch {rung.epoch}", str(rung.reached), str(rung.stopped), str(rung.passed), best)
+        return table
 
 
 def ended(trial: Trial, metric: str) -> str:

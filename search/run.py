@@ -19,6 +19,7 @@ from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
 from search.record import Record, Recorder, begin_record, check_data
 from search.repeats import Reserve, Workers, train_again
+from search.report import last_page
 from search.resources import check_address, ray_session
 from search.space import Space
 from search.stores import check_uri, tracking_uri
@@ -91,7 +92,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 interrupts.check()
                 progress.phase("scoring the best on the sealed rows")
                 outcome = finish(plan, folder, results / "cache", trials, repeats, tracker, clock, interrupts)
-                tracker.attach(write_table(plan, folder, trials))
+                tracker.attach([*write_table(plan, folder, trials), *last_page(folder, (plan.catalog, plan.split))])
                 return outcome
 
 

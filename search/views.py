@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.diagnosis import RungCheck
 from search.endings import Stop
@@ -16,8 +16,12 @@ from search.plan import Plan
 from search.progress import clock_text, score_text, short
 from search.replay import Epoch
 from search.resources import plural
+from search.rung_table import RungRow
 from search.space import Space
 from trainables.cost import Cost
+
+if TYPE_CHECKING:
+    from search.status import Status
 
 STOPS = {
     Stop.TRIALS: "all trials of the budget were run",
@@ -235,6 +239,39 @@ def rung_checks(rungs: list[dict[str, Any]]) -> list[str]:
         lines.append(f"          epoch {check.epoch} does not tell which of {check.trials} finished trials ended best; "
                      "raise schedule.grace_period above it")
     return lines
+
+
+def status(found: Status) -> str:
+    """Return what `status` prints."""
+    counts = found.trials
+    who = f" in process {found.process}" if found.process else ""
+    mend = f"; `resume {found.name}` goes on with it" if found.state in ("killed", "interrupted", "failed") else ""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.failures.items())
+    limits = ", ".join(f"{limit:g} {name.replace('_', ' ')}" for name, limit in found.budget.items())
+    left = "" if found.left is None or not found.process else f", {clock_text(found.left)} left"
+    lines = [
+        f"search    {found.name}: {found.state}{who}{mend}",
+        f"trials    {counts['RUNNING']} running, {counts['COMPLETE']} complete, {counts['PRUNED']} stopped early, "
+        f"{counts['FAILED']} failed" + (f" ({kinds})" if kinds else ""),
+        f"time      {clock_text(found.spent)}{left}; budget {limits}; {found.per_minute:g} trials a minute",
+    ]
+    if found.best:
+        given = " ".join(f"{name}={short(value)}" for name, value in found.best["params"].items())
+        lines.append(f"best      {found.metric} {score_text(found.best['value'])} by trial {found.best['trial']}: {given}")
+    lines += rung_lines(found.rungs, found.metric)
+    if found.last:
+        last = found.last
+        what = f"{last['event']} of trial {last['trial']} at epoch {last['epoch']}"
+        lines.append(f"last      {what}, {last['seconds_ago']:.0f} s ago")
+    return "\n".join(lines)
+
+
+def rung_lines(rungs: Iterable[RungRow], metric: str) -> Iterator[str]:
+    """Yield a line for each rung."""
+    for number, rung in enumerate(rungs):
+        best = "" if rung.best is None else f", best {metric} {score_text(rung.best)}"
+        yield (f"{'' if number else 'rungs':<10}epoch {rung.epoch}: {rung.reached} came, {rung.stopped} stopped, "
+               f"{rung.passed} went on{best}")
 
 
 def searches(summaries: list[dict[str, Any]], results: Path) -> str:

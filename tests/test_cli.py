@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import search
 from search import cli
+from search.finish import Outcome
+from search.space import load_space
+from search.status import Status
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,3 +80,32 @@ def test_commands_on_an_empty_results_folder(tmp_path, capsys):
     for command in (["best"], ["best", "aoi"], ["ui"], ["predict", "aoi", "x.png"]):
         status, _, err = call(*command, *results, capsys=capsys)
         assert status == 2 and "none yet; start one with `run SPACE.yaml`" in err and err.count("\n") == 1
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the keys that the README names for each command's JSON."""
+    lines = (ROOT / "README.md").read_text().split("<!-- json -->")[1].split("\n\n")[0].splitlines()[3:]
+    words = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
+    return {name.strip("` "): set(re.findall(r"`(\w+)`", keys.partition("; of one")[0])) for names, keys in words
+            for name in names.split(",")}
+
+
+def test_what_is_printed_for_programs_is_documented(space_file, tmp_path, capsys):
+    known = documented()
+    assert known.keys() == cli.HELP.keys()
+    assert json.loads(call("check", str(space_file), "--json", capsys=capsys)[1]).keys() == known["check"]
+    made = json.loads(call("init", str(load_space(space_file).data.root), "-o", str(tmp_path / "new.yaml"), "--json",
+                           capsys=capsys)[1])
+    assert made.keys() == known["init"] - {"points"}
+    assert {field.name for field in dataclasses.fields(Outcome)} >= known["best"]
+    assert {field.name for field in dataclasses.fields(Status)} >= known["status"]
+
+
+def test_what_a_program_needs_is_offered_and_typed():
+    code = "import sys, search; print(sorted({'torch', 'ray', 'optuna', 'mlflow', 'plotly'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert all(getattr(search, name) is not None for name in search.__all__)
+    assert (ROOT / "search" / "py.typed").exists() and (ROOT / "trainables" / "py.typed").exists()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = search.nothing

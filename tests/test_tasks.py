@@ -25,6 +25,7 @@ from search.space import load_space
 from search.stores import default_store
 from tests.conftest import write_space
 from tests.task_files import masks_data, points_data, write_masks, write_points, write_task_space
+from tests.test_report import read_page
 from trainables.config import TrialConfig
 from trainables.data import DataConfig, Images, TrialData, load_image, scan, split, trial_data
 from trainables.data.cache import DeviceImages, forget
@@ -85,6 +86,14 @@ class TestLandmarks:
         text = MlflowClient(tracking_uri=outcome.tracking).list_artifacts(outcome.run_id)
         assert "sealed.json" in [file.path for file in text]
 
+    def test_the_report_draws_the_worst_and_some_others(self, landmarks):
+        _, results, outcome = landmarks
+        page = read_page(results / "corners" / "report.html")
+        assert len(page.pictures) == outcome.test_rows == 12 and all("of the side off" in words for words in page.captions)
+        assert [row[:2] for row in page.tables["points"][1:]] == [[name, str(seen)] for name, seen in
+                                                                  zip(outcome.details["points"], outcome.details["seen"])]
+        assert "Green rings are the true points" in page.words
+
     def test_predicts_points_in_the_pixels_of_the_image_itself(self, landmarks, tmp_path):
         root, results, outcome = landmarks
         out = tmp_path / "out.csv"
@@ -117,6 +126,13 @@ class TestSegmentation:
         assert outcome.test > nothing + 0.15 and outcome.test_interval[0] <= outcome.test <= outcome.test_interval[1]
         assert outcome.test == pytest.approx(np.mean(list(outcome.details["iou"].values())))
         assert background > square
+
+    def test_the_report_draws_masks_over_images(self, segmentation):
+        _, results, outcome = segmentation
+        page = read_page(results / "squares" / "report.html")
+        assert len(page.pictures) == min(12, outcome.test_rows) and all("of the pixels right" in words for words in page.captions)
+        ious = {row[0]: row[-1] for row in page.tables["classes"][1:]}
+        assert ious == {name: f"{iou:.1%}" for name, iou in outcome.details["iou"].items()}
 
     def test_predicts_masks_of_the_images_own_size_and_values(self, segmentation, tmp_path, capsys):
         root, results, _ = segmentation
