@@ -153,7 +153,7 @@ class Reader:
             raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
         self.folder, self.first = folder, first
         self.space = read_space(Document(**first["document"]))
-        self.trials = Trials(self.space.objective.name, self.space.objective.mode)
+        self.trials = Trials(self.space.objective.name, self.space.objective.mode, self.space.modes)
         self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
         self.about = read_about(first["about"]) if first.get("about") else None
         self.times: dict[int, tuple[float, ...]] = {}

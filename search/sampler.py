@@ -12,6 +12,7 @@ import numpy as np
 
 from search.endings import Kind, State
 from search.parameters import Choice, Parameter
+from search.pareto import scalarised
 from search.ranks import normal_scores
 from search.space import Space
 from search.surrogate import Observations, Surrogate, expected_improvement
@@ -32,10 +33,10 @@ Allowed = Callable[[dict[str, Any]], bool]
 
 @dataclass
 class Tried:
-    """One configuration that was begun: what was suggested for each parameter, and its values by epoch, higher better."""
+    """One configuration that was begun: what was suggested for each parameter, and each objective by epoch, higher better."""
 
     suggestions: Suggestions
-    values: dict[int, float] = field(default_factory=dict)
+    values: dict[int, tuple[float, ...]] = field(default_factory=dict)
     running: bool = True
     bad: bool = False
 
@@ -46,6 +47,7 @@ class Sampler:
     A Gaussian process (`search.surrogate`) sees the values at comparable epochs, the rungs, beside the last value of a
     trial that still runs; it predicts the last epoch. The next configuration is that of a few random ones of which most
     improvement is expected. Values are taken by rank, so that one diverged trial or a change of scale does not matter.
+    Several objectives are made one (`search.pareto.scalarised`), with weights drawn anew for every configuration.
 
     Args:
         space: what it draws from, through `Space.draw`.
@@ -56,7 +58,7 @@ class Sampler:
         self._allowed: Allowed = lambda params: True
         self._last = space.schedule.max_epochs
         self._levels = {epoch for epoch in (*space.schedule.rungs(), self._last) if epoch >= EARLIEST * self._last}
-        self._sign = 1.0 if space.objective.mode == "max" else -1.0
+        self._signs = [1.0 if mode == "max" else -1.0 for mode in space.modes.values()]
         self._random = np.random.default_rng(space.data.seed)
         self._tried: dict[int, Tried] = {}
         self._used: set[Hashable] = set()
@@ -88,8 +90,9 @@ class Sampler:
         self._used.add(_key(suggestions))
         return suggestions
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        self._tried[number].values[epoch] = self._sign * value
+    def report(self, number: int, epoch: int, *values: float) -> None:
+        """Learn a trial's value of each objective after ``epoch``."""
+        self._tried[number].values[epoch] = tuple(sign * value for sign, value in zip(self._signs, values, strict=True))
 
     def end(self, number: int, state: State, kind: Kind | None) -> None:
         """Learn how a trial ended; the README's table says what each ending means."""
@@ -187,15 +190,17 @@ class Sampler:
         all_tried = enumerate(self._tried.values())
         rows = sorted((epoch, index, value) for index, tried in all_tried for epoch, value in self._comparable(tried))
         rows = rows[-MOST_OBSERVATIONS:]
-        epochs, indices, values = (np.array(column) for column in zip(*rows, strict=True)) if rows else [np.zeros(0)] * 3
+        epochs, indices = (np.array([row[part] for row in rows], int) for part in (0, 1))
+        values = np.array([row[2] for row in rows]).reshape(-1, len(self._signs))
+        weights = self._random.dirichlet(np.ones(len(self._signs)))
         times = np.log(epochs) / math.log(self._last) if self._last > 1 else np.ones(len(rows))
-        points = self._points([tried.suggestions for tried in self._tried.values()])[indices.astype(int)]
-        return Observations(points, times, indices.astype(int), normal_scores(values))
+        points = self._points([tried.suggestions for tried in self._tried.values()])[indices]
+        return Observations(points, times, indices, normal_scores(scalarised(values, weights)))
 
-    def _comparable(self, tried: Tried) -> Iterator[tuple[int, float]]:
-        """Yield epoch and value at each rung that a trial came to, and the last value of one that still runs."""
+    def _comparable(self, tried: Tried) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Yield epoch and values at each rung that a trial came to, and the last value of one that still runs."""
         if tried.bad:
-            yield self._last, -math.inf
+            yield self._last, (-math.inf,) * len(self._signs)
             return
         latest = max(tried.values, default=0)
         for epoch, value in tried.values.items():
