@@ -20,16 +20,20 @@ def gains(row: Mapping[str, Any], modes: Mapping[str, str]) -> tuple[float, ...]
     return tuple(row[name] if mode == "max" else -row[name] for name, mode in modes.items())
 
 
-def layers(values: np.ndarray) -> np.ndarray:
-    """Return int (n,): 0 for the front, 1 for what is the front without those, and so on.
+def beats(values: np.ndarray) -> np.ndarray:
+    """Return bool (n, n), whether the first point beats the second: as good in every objective, and better in one."""
+    return (values[:, None] >= values).all(2) & (values[:, None] > values).any(2)
 
-    A point beats another that it is as good as in every objective and better than in one. The sorting is that of NSGA-II
-    (Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002).
+
+def layers(values: np.ndarray) -> np.ndarray:
+    """Return int (n,): 0 for the front, which nobody beats, 1 for what is the front without those, and so on.
+
+    The sorting is that of NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002).
     """
-    beats = (values[:, None] >= values).all(2) & (values[:, None] > values).any(2)
+    better = beats(values)
     found, left, layer = np.zeros(len(values), int), np.ones(len(values), bool), 0
     while left.any():
-        front = left & ~beats[left].any(0)
+        front = left & ~better[left].any(0)
         found[front] = layer
         left &= ~front
         layer += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from search.parameters import Choice, Float, Int, Parameter
 from search.sampler import Sampler
 from search.space import Space
 from search.sqlite import commit_without_waiting, create_write_ahead, remove
-from search.trials import Trial, Trials
+from search.trials import Prior, Trial, Trials
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
@@ -40,15 +40,18 @@ def suggest(asked: optuna.Trial, name: str, parameter: Parameter) -> Any:
     raise TypeError(f"cannot draw {parameter!r}")
 
 
-def create_study(space: Space, folder: Path) -> Study:
-    """Create the search's study, in an SQLite file of its own that takes the place of any that is there."""
+def create_study(space: Space, folder: Path, priors: Sequence[Prior] = ()) -> Study:
+    """Create the search's study, in an SQLite file of its own that takes the place of any that is there.
+
+    Its sampler has learnt from the ``priors``, which are not in the study.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     remove(folder / "optuna.db")
     create_write_ahead(folder / "optuna.db")
     storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
     commit_without_waiting(storage.engine)
     record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], folder.name)
-    return Study(space, Sampler(space), storage, record)
+    return Study(space, Sampler(space, priors), storage, record)
 
 
 def frozen(trial: Trial, space: Space) -> FrozenTrial:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from search.endings import Ending, State, Stop
-from search.pareto import gains, layers
+from search.pareto import beats, gains
 from trainables.config import TrialConfig
 
 
@@ -41,6 +41,24 @@ class Trial:
     @property
     def seconds(self) -> float:
         return (self.ended or time.time()) - self.started
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a trial of an earlier search tells the sampler of this one; it is no trial of this search.
+
+    Attributes:
+        source: name of the earlier search, in which the trial has this ``number``.
+        params: parameters of this search's space that make its configuration.
+        values: value of each objective by epoch.
+        repeated: whether a trial with these parameters would be the same again, which is then not tried.
+    """
+
+    source: str
+    number: int
+    params: dict[str, Any]
+    values: dict[int, tuple[float, ...]]
+    repeated: bool
 
 
 class Trials:
@@ -101,7 +119,7 @@ class Trials:
         """Return the finished trials that no other one beats in all objectives together, the best of the first one first."""
         finished = [trial for trial in self.ranked() if trial.ending.state is State.COMPLETE]
         values = np.array([gains(trial.rows[-1], self.modes) for trial in finished]).reshape(-1, len(self.modes))
-        return [trial for trial, layer in zip(finished, layers(values)) if layer == 0]
+        return [trial for trial, beaten in zip(finished, beats(values).any(0)) if not beaten]
 
     def since_best(self) -> int:
         """Return how many trials have ended since the best one, or the last to join the front; all where there is none."""
