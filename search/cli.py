@@ -85,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--name", help="name of the search (default: the space's)")
     run.add_argument("--minutes", metavar="M", help="time budget, start to finish; same as --set budget.minutes=M")
     run.add_argument("--trials", metavar="N", help="most trials; same as --set budget.trials=N")
+    run.add_argument("--from", dest="sources", metavar="NAME", action="append", default=[],
+                     help="learn from the trials of an earlier search, also one of another space; repeatable")
     add_places(run)
     add_set(run)
     resume = add(commands, "resume", resume_command)
@@ -199,7 +201,7 @@ def run_command(given: argparse.Namespace) -> int:
         tell("warning", warning)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
-                             address=given.address, progress=Progress(terminal))
+                             address=given.address, progress=Progress(terminal), sources=given.sources)
     if space.search == "grid" and not given.json:
         print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
     return show(outcome, given)

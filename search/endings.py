@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -53,14 +53,15 @@ class Ending:
     message: str = ""
 
 
-def decide(rows: list[Mapping[str, Any]], metric: str, epochs: int, *, failure: tuple[str, str] | None = None,
-           stopped_by: Kind = Kind.SCHEDULER) -> Ending:
+def decide(rows: list[Mapping[str, Any]], metric: str, epochs: int, *, others: Iterable[str] = (),
+           failure: tuple[str, str] | None = None, stopped_by: Kind = Kind.SCHEDULER) -> Ending:
     """Name the end of a trial.
 
     Args:
         rows: the epochs that it reported, oldest first.
         metric: key of the objective in a row.
         epochs: epochs that the trial was to run.
+        others: keys of further objectives, which must be numbers, too.
         failure: kind and message, where the trial ended by failing.
         stopped_by: who stops trials that neither failed nor reached their last epoch.
     """
@@ -71,11 +72,16 @@ def decide(rows: list[Mapping[str, Any]], metric: str, epochs: int, *, failure: 
             return Ending(State.FAILED, Kind.BAD_REPORT, message="the trial ended without reporting an epoch")
         return Ending(State.PRUNED, stopped_by)
     value = rows[-1].get(metric)
-    if complaint := unusable(value):
+    if complaint := unscored(rows[-1], (metric, *others)):
         return Ending(State.FAILED, *complaint)
     if rows[-1]["epoch"] >= epochs:
         return Ending(State.COMPLETE, value=float(value))
     return Ending(State.PRUNED, stopped_by, value=float(value))
+
+
+def unscored(row: Mapping[str, Any], metrics: Iterable[str]) -> tuple[Kind, None, str] | None:
+    """Return what `unusable` says of the first of the ``metrics`` in ``row`` that is no score, or None where all are."""
+    return next(filter(None, (unusable(row.get(metric)) for metric in metrics)), None)
 
 
 def unusable(value: Any) -> tuple[Kind, None, str] | None:

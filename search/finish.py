@@ -18,6 +18,7 @@ from search.endings import State
 from search.errors import NoUsableTrial
 from search.exports import Export, export
 from search.folder import write_summary
+from search.front import Hypervolume, Point, covered, front
 from search.interrupt import Interrupts
 from search.model_card import model_card
 from search.plan import Plan
@@ -72,6 +73,8 @@ class Outcome:
         rungs: how far the order at each rung agreed with that of the finished trials' last epochs.
         model: folder of `model.safetensors` and `model.json`.
         ended_by: what ended the search, one of `Stop`.
+        front: of several objectives, the finished trials that no other one beats in all of them together.
+        hypervolume: how much the front covers, and how that grew.
         registered: URI by which MLflow serves the model: its alias, or where it is not the champion its version.
         champion: whether the alias points to it; ``verdict`` says why it does or does not.
         details: what the task shows of the sealed rows beside its metrics, such as the confusion matrix.
@@ -115,6 +118,8 @@ class Outcome:
     version: str = ""
     champion: bool = True
     verdict: str = ""
+    front: list[Point] = field(default_factory=list)
+    hypervolume: Hypervolume | None = None
 
     @property
     def exit_status(self) -> int:
@@ -155,6 +160,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, repeats: Seque
         ended_by=trials.stop.value, formula=plan.space.objective.formula,
         optimism=sign * (best.ending.value - found.score.value), candidates=candidates, baseline=baseline, extras=extras,
         exports=exports, notes=list(notes(plan, folder, trials, repeats, candidates, extras)),
+        front=front(trials), hypervolume=covered(plan, trials),
     )
     tracker.flush()
     interrupts.check()

@@ -210,7 +210,8 @@ def find(results: Path, name: str | None) -> Path:
 class Keeper:
     """Deletes the weights of trials that nobody will ask for and the checkpoints of one that ends, as each does.
 
-    Those of the first trial, the baseline, are kept, and those of as many of the best as may be trained again.
+    Those of the first trial, the baseline, are kept, those of a front, and those of as many of the best as may be trained
+    again.
     """
 
     def __init__(self, folder: Path, trials: Trials, top: int = 3):
@@ -224,7 +225,8 @@ class Keeper:
 
     def end(self, trial: Trial) -> None:
         shutil.rmtree(checkpoint_folder(self._folder, trial.number), ignore_errors=True)
-        kept = {other.number for other in [*islice(self._trials, 1), *self._trials.ranked()[: self._keep]]}
+        front = self._trials.front() if len(self._trials.modes) > 1 else ()
+        kept = {other.number for other in [*islice(self._trials, 1), *self._trials.ranked()[: self._keep], *front]}
         for other in self._trials:
             if other.ending is not None and other.number not in kept:
                 weights_file(self._folder, other.number).unlink(missing_ok=True)

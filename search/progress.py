@@ -32,6 +32,9 @@ class Silent:
     def phase(self, text: str) -> None:
         """Say what the search is doing."""
 
+    def note(self, text: str) -> None:
+        """Say what is to be read afterwards, too."""
+
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
         """Show ``trials`` until the context ends."""
@@ -67,6 +70,9 @@ class Progress(Silent):
         self._text = text
         if self._plan is None or not self.console.is_terminal:
             self.console.print(f"{text} …", style="dim", soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        self._print(text)
 
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:

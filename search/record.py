@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from search.repeats import Repeat
 from search.resources import Machine
 from search.sections import Budget
 from search.space import Space, read_space
-from search.trials import Trial, Trials
+from search.trials import Prior, Trial, Trials
 from search.yaml_lines import Document
 from trainables.config import TrialConfig
 from trainables.errors import BadInput
@@ -52,6 +52,7 @@ class Record:
         spent: seconds of the budget that are used up.
         state: how it last ended (``complete``, ``interrupted`` or ``failed``); ``running`` where nobody wrote it.
         trials: all of them, with every epoch.
+        priors: trials of earlier searches that the sampler learns from.
         events: what watchers were told, oldest first: the name of the event and its arguments.
         repeats: the trainings that finishes have done again.
         size: bytes of the file that are whole lines.
@@ -70,6 +71,7 @@ class Record:
     spent: float
     state: str
     trials: Trials
+    priors: tuple[Prior, ...]
     events: tuple[tuple[Any, ...], ...]
     repeats: tuple[Repeat, ...]
     size: int
@@ -79,13 +81,14 @@ class Record:
     times: dict[int, tuple[float, ...]]
 
 
-def begin_record(folder: Path, space: Space, data: str, about: About | None = None) -> Record:
-    """Write the first line of a new search's record, and return what it tells."""
+def begin_record(folder: Path, space: Space, data: str, about: About | None = None, priors: Iterable[Prior] = ()) -> Record:
+    """Write what a new search's record begins with, and return what it tells."""
     document = without_passwords(dataclasses.asdict(space.document))
     first = {"event": "search", "format": FORMAT, "id": uuid.uuid4().hex, "data": data, "document": document,
              "about": about and dataclasses.asdict(about)}
+    lines = [first, *({"event": "prior", "at": 0.0, **dataclasses.asdict(prior)} for prior in priors)]
     with open_private(folder / FILE) as file:
-        file.write(json.dumps(first).encode() + b"\n")
+        file.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
     return read_record(folder)
 
 
@@ -153,11 +156,12 @@ class Reader:
             raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
         self.folder, self.first = folder, first
         self.space = read_space(Document(**first["document"]))
-        self.trials = Trials(self.space.objective.name, self.space.objective.mode)
+        self.trials = Trials(self.space.objective.name, self.space.objective.mode, self.space.modes)
         self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
         self.about = read_about(first["about"]) if first.get("about") else None
         self.times: dict[int, tuple[float, ...]] = {}
         self.spent, self.state = 0.0, "running"
+        self.priors: list[Prior] = []
         self.events: list[tuple[Any, ...]] = []
         self.repeats: list[Repeat] = []
 
@@ -166,6 +170,9 @@ class Reader:
         match event["event"]:
             case "start":
                 self.start, self.state = event, "running"
+            case "prior":
+                values = {int(epoch): tuple(value) for epoch, value in event["values"].items()}
+                self.priors.append(Prior(event["source"], event["number"], event["params"], values, event["repeated"]))
             case "begin":
                 config = TrialConfig(**event["config"])
                 trial = Trial(event["number"], event["params"], config, started=event["started"])
@@ -194,7 +201,8 @@ class Reader:
         budget = dataclasses.replace(self.space.budget, **self.start["budget"])
         return Record(self.folder, self.first["id"], dataclasses.replace(self.space, budget=budget), self.first["data"],
                       self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
-                      tuple(self.events), tuple(self.repeats), size, self.about, self.start.get("origin", {}),
+                      tuple(self.priors), tuple(self.events), tuple(self.repeats), size, self.about,
+                      self.start.get("origin", {}),
                       Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times)
 
 

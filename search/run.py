@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from search.limits import Screen
 from search.output import output_to
 from search.packing import Packing
 from search.plan import Plan, decode, make_plan
+from search.prior import gather
 from search.progress import Progress, Silent
 from search.record import Record, Recorder, begin_record, check_data
 from search.repeats import Reserve, Workers, train_again
@@ -32,7 +33,7 @@ RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is
 
 @folders.private_files()
 def run_search(space: Space, *, name: str | None = None, results: str | Path = "results", tracking: str | None = None,
-               address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
+               address: str | None = None, fit=None, progress: Progress | None = None, sources: Sequence[str] = ()) -> Outcome:
     """Search ``space``; return what was found, which is then also registered in MLflow and written below ``results``.
 
     Args:
@@ -41,6 +42,7 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
         address: address of a Ray cluster to join; by default trials run on this machine.
         fit: the training loop, by default `trainables.fit.fit`.
         progress: shows the search while it runs; by default nothing does.
+        sources: names of earlier searches below ``results`` from whose trials the sampler learns.
 
     Raises:
         SearchError: with the exit status and the one line that the command would print. Where the space, the data or
@@ -48,11 +50,11 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
     """
     results = Path(results)
     folder = folders.claim(results, space.name if name is None else name)
-    return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress)
+    return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress, sources=sources)
 
 
 def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str | None = None, address: str | None = None,
-            fit=None, progress: Progress | None = None, clock: Clock | None = None) -> Outcome:
+            fit=None, progress: Progress | None = None, clock: Clock | None = None, sources: Sequence[str] = ()) -> Outcome:
     """Search ``space`` in ``folder``, from the beginning or, where there is a ``record``, from what it tells.
 
     The ``clock`` is by default that of the space's budget.
@@ -67,13 +69,14 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     plan = make_plan(space)
     if record:
         check_data(record, plan.catalog.fingerprint)
+    priors = gather(plan, results, sources, progress.note)
     packing = Packing(plan, results)
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
     screen = Screen(plan, results / "cache")
 
     with nullcontext() if record else folders.made(folder):
-        record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about)
+        record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
         trials = record.trials
         with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
             with (
@@ -85,7 +88,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))
                 with search_trials(plan, folder, data, trials, clock, interrupts, watchers, packing.refuses, screen.forbids,
-                                   address, fit, record.events) as workers:
+                                   address, fit, record.events, record.priors) as workers:
                     interrupts.check()
                     progress.phase("training the best again")
                     repeats = train_again(plan, folder, workers, trials, record.repeats, clock, interrupts, (recorder, progress))
@@ -98,13 +101,13 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
 
 @contextmanager
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
-                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=()
-                  ) -> Iterator[Workers]:
+                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=(),
+                  priors=()) -> Iterator[Workers]:
     """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
 
     Then yield the workers, which live as long as the context.
     ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
-    ``past`` are the events of a record, whose trials are in ``trials``.
+    ``past`` are the events of a record, whose trials are in ``trials``; ``priors`` those of earlier searches.
     """
     from ray import tune
 
@@ -116,17 +119,14 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     with ray_session(space.resources, plan.machine, address) as (ray, machine):
         interrupts.listen()
         clock.gpus = machine.gpus
-        searcher = OptunaSearcher(
-            space, create_study(space, folder), trials, clock, refuses=refuses, forbids=forbids, stop=interrupts.stop,
-            watchers=(*watchers, folders.Keeper(folder, trials, space.finish.top)),
-        )
+        watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))
+        searcher = OptunaSearcher(space, create_study(space, folder, priors), trials, clock, watchers, refuses, forbids,
+                                  stop=interrupts.stop)
         scheduler = Asha(space)
         scheduler.restore(past)
         workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)
-        train = tune.with_parameters(
-            trial.train, fit=workers.fit, arrays=workers.arrays, metric=space.objective.name, formula=space.objective.formula,
-            folder=str(folder.resolve()), saves=plan.rungs,
-        )
+        train = tune.with_parameters(trial.train, fit=workers.fit, arrays=workers.arrays, metrics=tuple(space.modes),
+                                     formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs)
         tuner = tune.Tuner(
             tune.with_resources(train, machine.per_trial()),
             tune_config=tune.TuneConfig(

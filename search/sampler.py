@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy as np
 
 from search.endings import Kind, State
 from search.parameters import Choice, Parameter
+from search.pareto import scalarised
 from search.ranks import normal_scores
 from search.space import Space
 from search.surrogate import Observations, Surrogate, expected_improvement
+from search.trials import Prior
 
 STARTUP = 8  # trials before the model is asked
 RANDOM_SHARE = 0.1  # of the later trials, so that a wrong model cannot keep the search away from anything
@@ -32,10 +34,10 @@ Allowed = Callable[[dict[str, Any]], bool]
 
 @dataclass
 class Tried:
-    """One configuration that was begun: what was suggested for each parameter, and its values by epoch, higher better."""
+    """One configuration that was begun: what was suggested for each parameter, and each objective by epoch, higher better."""
 
     suggestions: Suggestions
-    values: dict[int, float] = field(default_factory=dict)
+    values: dict[int, tuple[float, ...]] = field(default_factory=dict)
     running: bool = True
     bad: bool = False
 
@@ -46,17 +48,19 @@ class Sampler:
     A Gaussian process (`search.surrogate`) sees the values at comparable epochs, the rungs, beside the last value of a
     trial that still runs; it predicts the last epoch. The next configuration is that of a few random ones of which most
     improvement is expected. Values are taken by rank, so that one diverged trial or a change of scale does not matter.
+    Several objectives are made one (`search.pareto.scalarised`), with weights drawn anew for every configuration.
 
     Args:
         space: what it draws from, through `Space.draw`.
+        priors: trials of earlier searches to learn from.
     """
 
-    def __init__(self, space: Space):
+    def __init__(self, space: Space, priors: Sequence[Prior] = ()):
         self._space = space
         self._allowed: Allowed = lambda params: True
         self._last = space.schedule.max_epochs
-        self._levels = {epoch for epoch in (*space.schedule.rungs(), self._last) if epoch >= EARLIEST * self._last}
-        self._sign = 1.0 if space.objective.mode == "max" else -1.0
+        self._levels = comparable_epochs(space)
+        self._signs = [1.0 if mode == "max" else -1.0 for mode in space.modes.values()]
         self._random = np.random.default_rng(space.data.seed)
         self._tried: dict[int, Tried] = {}
         self._used: set[Hashable] = set()
@@ -65,6 +69,7 @@ class Sampler:
         combinations = space.combinations()
         listed = space.search == "grid" or (combinations is not None and combinations <= MOST_LISTED)
         self._every = space.every() if listed else iter(())
+        self._priors = [self._learnt(prior) for prior in priors]
 
     def ask(self, number: int, allowed: Allowed = lambda params: True) -> Suggestions | None:
         """Return what to suggest for each parameter of trial ``number``; None where nothing new is left in the space.
@@ -73,7 +78,8 @@ class Sampler:
             allowed: whether a trial with these parameters may be started at all.
         """
         self._allowed = allowed
-        self._random = np.random.default_rng([self._space.data.seed, number])  # the same, also where the search was resumed
+        place = len(self._priors) + number  # the draws that an earlier search had would be found tried
+        self._random = np.random.default_rng([self._space.data.seed, place])  # the same, also where the search was resumed
         suggestions = self._choose()
         if suggestions is not None:
             self._tried[number] = Tried(suggestions)
@@ -82,14 +88,32 @@ class Sampler:
 
     def take_over(self, number: int, params: dict[str, Any]) -> Suggestions:
         """Know trial ``number``, that was asked for before the search was resumed; return what was suggested for it."""
-        labelled = self._space.labelled(params)
-        suggestions = self._suggested(lambda label, parameter: labelled[label])[1]
+        suggestions = self._suggestions_of(params)
         self._tried[number] = Tried(suggestions)
         self._used.add(_key(suggestions))
         return suggestions
 
-    def report(self, number: int, epoch: int, value: float) -> None:
-        self._tried[number].values[epoch] = self._sign * value
+    def _learnt(self, prior: Prior) -> Tried:
+        """Return a trial of an earlier search as one of those that this sampler has tried."""
+        suggestions = self._suggestions_of(prior.params)
+        if prior.repeated:
+            self._used.add(_key(suggestions))
+        return Tried(suggestions, {epoch: self._signed(values) for epoch, values in prior.values.items()}, running=False)
+
+    def _suggestions_of(self, params: dict[str, Any]) -> Suggestions:
+        labelled = self._space.labelled(params)
+        return self._suggested(lambda label, parameter: labelled[label])[1]
+
+    def _signed(self, values: Iterable[float]) -> tuple[float, ...]:
+        return tuple(sign * value for sign, value in zip(self._signs, values, strict=True))
+
+    @property
+    def _known(self) -> list[Tried]:
+        return [*self._priors, *self._tried.values()]
+
+    def report(self, number: int, epoch: int, *values: float) -> None:
+        """Learn a trial's value of each objective after ``epoch``."""
+        self._tried[number].values[epoch] = self._signed(values)
 
     def end(self, number: int, state: State, kind: Kind | None) -> None:
         """Learn how a trial ended; the README's table says what each ending means."""
@@ -109,7 +133,7 @@ class Sampler:
             baseline = self._drawn(self._baseline)
             if baseline is not None:
                 return baseline
-        greedy = len(self._tried) >= STARTUP and self._random.random() >= RANDOM_SHARE
+        greedy = len(self._known) >= STARTUP and self._random.random() >= RANDOM_SHARE
         candidates = list(itertools.islice(self._candidates(), CANDIDATES if greedy else 1))
         if len(candidates) <= 1:
             return candidates[0] if candidates else None
@@ -162,14 +186,14 @@ class Sampler:
 
     def _most_promising(self, candidates: list[Suggestions]) -> int:
         """Return the index of the candidate of which most improvement over the best trial so far is expected."""
-        known = self._observations()
+        known, begun = self._observations(), self._known
         if len(set(known.trials.tolist())) < 2:
             return 0
-        points = self._points([tried.suggestions for tried in self._tried.values()] + candidates)
-        tried, new = points[: len(self._tried)], points[len(self._tried):]
+        points = self._points([tried.suggestions for tried in begun] + candidates)
+        tried, new = points[: len(begun)], points[len(begun):]
         surrogate = self._model(points.shape[1])
         surrogate.fit(known)
-        running = np.flatnonzero([one.running for one in self._tried.values()])
+        running = np.flatnonzero([one.running for one in begun])
         if len(running):  # taken to end as expected, so that what runs is not asked for again
             expected, _ = surrogate.predict(tried[running], running)
             surrogate.condition(known.and_also(Observations(tried[running], np.ones(len(running)), running, expected)))
@@ -184,18 +208,20 @@ class Sampler:
 
     def _observations(self) -> Observations:
         """Return the values at comparable epochs: of the highest rungs first, and the newest, where they are too many."""
-        all_tried = enumerate(self._tried.values())
-        rows = sorted((epoch, index, value) for index, tried in all_tried for epoch, value in self._comparable(tried))
+        begun = self._known
+        rows = sorted((epoch, index, value) for index, tried in enumerate(begun) for epoch, value in self._comparable(tried))
         rows = rows[-MOST_OBSERVATIONS:]
-        epochs, indices, values = (np.array(column) for column in zip(*rows, strict=True)) if rows else [np.zeros(0)] * 3
+        epochs, indices = (np.array([row[part] for row in rows], int) for part in (0, 1))
+        values = np.array([row[2] for row in rows]).reshape(-1, len(self._signs))
+        weights = self._random.dirichlet(np.ones(len(self._signs)))
         times = np.log(epochs) / math.log(self._last) if self._last > 1 else np.ones(len(rows))
-        points = self._points([tried.suggestions for tried in self._tried.values()])[indices.astype(int)]
-        return Observations(points, times, indices.astype(int), normal_scores(values))
+        points = self._points([tried.suggestions for tried in begun])[indices]
+        return Observations(points, times, indices, normal_scores(scalarised(values, weights)))
 
-    def _comparable(self, tried: Tried) -> Iterator[tuple[int, float]]:
-        """Yield epoch and value at each rung that a trial came to, and the last value of one that still runs."""
+    def _comparable(self, tried: Tried) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Yield epoch and values at each rung that a trial came to, and the last value of one that still runs."""
         if tried.bad:
-            yield self._last, -math.inf
+            yield self._last, (-math.inf,) * len(self._signs)
             return
         latest = max(tried.values, default=0)
         for epoch, value in tried.values.items():
@@ -206,6 +232,12 @@ class Sampler:
         """Return configurations as float (n, axes), each axis from 0 to 1."""
         columns = [_axes(parameter, [one.get(label) for one in all_suggestions]) for label, parameter in self._parameters.items()]
         return np.concatenate(columns, axis=1)
+
+
+def comparable_epochs(space: Space) -> set[int]:
+    """Return the epochs after which values of different trials are learnt from: rungs that are late enough, and the last."""
+    last = space.schedule.max_epochs
+    return {epoch for epoch in (*space.schedule.rungs(), last) if epoch >= EARLIEST * last}
 
 
 def _key(suggestions: Suggestions) -> Hashable:

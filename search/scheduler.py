@@ -9,8 +9,9 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.clock import Clock
-from search.endings import State, unusable
+from search.endings import State, unscored
 from search.interrupt import Interrupts
+from search.pareto import gains
 from search.rungs import Rungs
 from search.space import Space
 
@@ -24,7 +25,7 @@ class Asha(FIFOScheduler):
 
     def __init__(self, space: Space):
         super().__init__()
-        self._metric, self._sign = space.objective.name, 1.0 if space.objective.mode == "max" else -1.0
+        self._modes = space.modes
         self._rungs = Rungs(space.schedule.rungs(), space.schedule.reduction_factor)
 
     def restore(self, events: Iterable[tuple[Any, ...]]) -> None:
@@ -32,25 +33,23 @@ class Asha(FIFOScheduler):
         for event, trial, *row in events:
             if event == "begin":
                 self._rungs.add(trial.number)
-            elif event == "epoch" and not unusable(value := row[0].get(self._metric)):
-                self._rungs.goes_on(trial.number, row[0]["epoch"], self._sign * value)
+            elif event == "epoch" and not unscored(row[0], self._modes):
+                self._rungs.goes_on(trial.number, row[0]["epoch"], *gains(row[0], self._modes))
             elif event == "end" and trial.ending.state is State.COMPLETE:
-                self._rungs.finish(trial.number, self._sign * trial.ending.value)
+                self._rungs.finish(trial.number, *gains(trial.rows[-1], self._modes))
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         self._rungs.add(trial.config["number"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        value = result.get(self._metric)
-        if unusable(value):
+        if unscored(result, self._modes):
             return TrialScheduler.STOP
-        goes_on = self._rungs.goes_on(trial.config["number"], result["epoch"], self._sign * value)
+        goes_on = self._rungs.goes_on(trial.config["number"], result["epoch"], *gains(result, self._modes))
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        value = result.get(self._metric)
-        if not unusable(value) and result["epoch"] >= trial.config["trial"]["epochs"]:
-            self._rungs.finish(trial.config["number"], self._sign * value)
+        if not unscored(result, self._modes) and result["epoch"] >= trial.config["trial"]["epochs"]:
+            self._rungs.finish(trial.config["number"], *gains(result, self._modes))
 
 
 class Deadline(Stopper):

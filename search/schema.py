@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from search.parameters import MAX_CHOICES
-from search.sections import SECTIONS
+from search.sections import MAX_OBJECTIVES, SECTIONS
 from search.space import NAME, SEARCH
 from trainables.config import Setting, TrialConfig, settings
 
@@ -29,7 +29,7 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "name": name, "search": search, **{section: section_schema(section) for section in SECTIONS},
-            "baseline": baseline_schema(),
+            "objective": objective_schema(), "baseline": baseline_schema(),
         },
         "required": ["space"],
         "anyOf": [{"required": ["budget"]}, {"required": ["search"], "properties": {"search": {"const": "grid"}}}],
@@ -51,6 +51,12 @@ def section_schema(section: str) -> dict[str, Any]:
     }
     ends = {"anyOf": [{"required": [name]} for name in ("trials", "minutes", "gpu_hours")]}
     return schema | (ends if section == "budget" else {})
+
+
+def objective_schema() -> dict[str, Any]:
+    """Return the schema of one objective, or of a list of several."""
+    one = section_schema("objective")
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_OBJECTIVES}]}
 
 
 def baseline_schema() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.clock import Clock
-from search.endings import Kind, State, Stop, decide, unusable
+from search.endings import Kind, State, Stop, decide, unscored
 from search.errors import EnvironmentProblem
 from search.space import Space
 from search.study import Asked, Study, create_study
@@ -51,7 +51,7 @@ class OptunaSearcher(Searcher):
         """Yield the trials that are to go on; one whose last report was its end was only not told so."""
         for asked in self._study.restore(self._trials):
             trial = self._trials.get(asked.number)
-            if trial.rows and (trial.epoch >= trial.config.epochs or unusable(trial.rows[-1].get(self.metric))):
+            if trial.rows and (trial.epoch >= trial.config.epochs or unscored(trial.rows[-1], self._space.modes)):
                 self._end(trial, asked)
             else:
                 yield trial, asked
@@ -91,8 +91,8 @@ class OptunaSearcher(Searcher):
                 continue  # Ray shows a trial's last report twice
             row = {**row, "time": time.time()}
             trial.rows.append(row)
-            if not unusable(row.get(self.metric)):
-                self._study.report(asked, row[self.metric], row["epoch"])
+            if not unscored(row, self._space.modes):
+                self._study.report(asked, row)
             self._tell_watchers("epoch", trial, row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -116,8 +116,8 @@ class OptunaSearcher(Searcher):
     def _end(self, trial: Trial, asked: Asked, **circumstances: Any) -> None:
         if trial.ending is not None:
             return
-        trial.end(decide(trial.rows, self.metric, trial.config.epochs, **circumstances))
-        self._study.tell(asked, trial.ending)
+        trial.end(decide(trial.rows, self.metric, trial.config.epochs, others=self._space.modes, **circumstances))
+        self._study.tell(asked, trial)
         self._tell_watchers("end", trial)
 
     def _tell_watchers(self, event: str, *arguments: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +17,21 @@ from trainables.formula import Formula
 from trainables.tasks import METRICS as TASK_METRICS
 
 METRICS = {metric: mode for metrics in TASK_METRICS.values() for metric, mode in metrics.items()}
+MODES = {**METRICS, **dict.fromkeys(COSTS, "min")}  # of all that can be an objective by its name
+MAX_OBJECTIVES = 3  # among more, hardly a trial beats another
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What the search is for: a metric of the validation rows, or a formula over metrics and costs, and its better end."""
+    """What the search is for: a metric of the validation rows, or a formula over metrics and costs, and its better end.
 
-    metric: str | None = setting(None, "metric of the validation rows that ranks the trials; accuracy", choices=tuple(METRICS))
+    It stands at ``place`` in the list of the objectives, of which each but the first may also be a cost alone.
+    """
+
+    metric: str | None = setting(None, "metric of the validation rows that ranks the trials; accuracy", choices=tuple(MODES))
     formula: str | None = setting(None, "formula over metrics and costs that ranks the trials, in place of a metric")
     mode: str | None = setting(None, "which end is better; by default the metric's own", choices=("max", "min"))
+    place: int = 1
 
     def __post_init__(self) -> None:
         if self.formula is not None:
@@ -31,31 +39,40 @@ class Objective:
         if self.metric is None:
             object.__setattr__(self, "metric", "accuracy")
         if self.mode is None:
-            object.__setattr__(self, "mode", METRICS[self.metric])
+            object.__setattr__(self, "mode", MODES[self.metric])
 
     def _check_formula(self) -> None:
         if self.metric is not None:
             raise BadInput(f"metric {self.metric} and a formula stand together; keep one of them", key="objective.metric")
-        names = Formula(self.formula).names
-        for name in names:
-            if name not in METRICS and name not in COSTS:
-                wrong = f"unknown name {name!r}; {did_you_mean(name, (*METRICS, *COSTS))}"
-                raise BadInput(wrong, key="objective.formula")
-        if not METRICS.keys() & set(names):
-            wrong = f"{self.formula!r:.80} is only a cost, and no training changes it; name one of {', '.join(METRICS)}"
-            raise BadInput(wrong, key="objective.formula")
+        for name in Formula(self.formula).names:
+            if name not in MODES:
+                raise BadInput(f"unknown name {name!r}; {did_you_mean(name, MODES)}", key="objective.formula")
         if self.mode is None:
             raise BadInput("a formula does not say which end of it is better; give mode: min or max", key="objective.mode")
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that its value is made from."""
-        return (self.metric,) if self.metric else tuple(name for name in Formula(self.formula).names if name in METRICS)
+        """The metrics that its value is made from; none where it is only a cost."""
+        names = (self.metric,) if self.metric else Formula(self.formula).names
+        return tuple(name for name in names if name in METRICS)
+
+    @property
+    def arithmetic(self) -> str | None:
+        """The formula by which its value is worked out; None where the training loop reports it."""
+        return self.metric if self.metric in COSTS else self.formula
+
+    @property
+    def key(self) -> str:
+        """The key of the space file that says what it is."""
+        return "objective.formula" if self.formula else "objective.metric"
 
     @property
     def name(self) -> str:
         """What its value is called in an epoch's row, in MLflow and wherever it is printed."""
-        return self.metric or "objective"
+        return self.metric or ("objective" if self.place == 1 else f"objective_{self.place}")
+
+    def __str__(self) -> str:
+        return f"{self.formula or self.metric}, {self.mode}"
 
 
 @dataclass(frozen=True)
@@ -186,6 +203,46 @@ def build_section(written: dict[str, Any], section: str) -> Any:
     rules = settings(SECTIONS[section])
     given = read_section(written, section).items()
     return SECTIONS[section](**{name: fixed_value(f"{section}.{name}", value, rules[name]) for name, value in given})
+
+
+def build_objectives(written: dict[str, Any]) -> tuple[Objective, ...]:
+    """Return the objectives, of which the first ranks the trials; a list of one means what its mapping does.
+
+    Raises:
+        BadInput: one of them is wrong; its key is ``objective.2.metric`` where it is the second of a list.
+    """
+    given = written.get("objective")
+    if not isinstance(given, list):
+        return (learnt(build_section(written, "objective")),)
+    if not 1 <= len(given) <= MAX_OBJECTIVES:
+        raise BadInput(f"a list of {len(given)}; give 1 to {MAX_OBJECTIVES} objectives", key="objective")
+    found: dict[str, Objective] = {}
+    for place, item in enumerate(given, 1):
+        with numbered(place):
+            objective = dataclasses.replace(build_section({"objective": item}, "objective"), place=place)
+            first = found.setdefault(objective.formula or objective.metric, learnt(objective) if place == 1 else objective)
+            if first is not objective:
+                what = objective.formula or objective.metric
+                raise BadInput(f"{what:.80} is objective {first.place} already; remove one", key=objective.key)
+    return tuple(found.values())
+
+
+def learnt(objective: Objective) -> Objective:
+    """Return ``objective``, or raise `BadInput` where it is only a cost, so that nothing would be learnt."""
+    if not objective.metrics:
+        what = repr(objective.formula)[:80] if objective.formula else objective.metric
+        mend = f"name one of {', '.join(METRICS)}, and give costs as further objectives in a list"
+        raise BadInput(f"{what} is only a cost, and no training changes it; {mend}", key=objective.key)
+    return objective
+
+
+@contextmanager
+def numbered(place: int) -> Iterator[None]:
+    """Let a complaint about an objective say which of the list it is."""
+    try:
+        yield
+    except BadInput as problem:
+        raise BadInput(problem.message, key=problem.key.replace("objective", f"objective.{place}", 1)) from None
 
 
 def check_known(section: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from search import branches
 from search.errors import SpaceError
 from search.parameters import FORMS, Branch, Choice, Float, Int, Parameter, fixed_value
 from search.sections import (
-    METRICS,
+    MODES,
     SECTIONS,
     Budget,
     Finish,
@@ -27,6 +27,7 @@ from search.sections import (
     Resources,
     Schedule,
     Tracking,
+    build_objectives,
     build_section,
     check_known,
     read_section,
@@ -52,6 +53,7 @@ class Space:
 
     ``search`` is one of `SEARCH`. ``parameters`` are searched, some of them with branches, ``fixed`` are given or follow
     from the file, and every other parameter of a trial keeps its default. ``baseline`` has values for the first trial.
+    The trials are ranked by ``objective``; the ``others`` make it a search for a front.
     ``warnings`` are lines for the user about what is allowed but hardly meant.
     """
 
@@ -69,6 +71,7 @@ class Space:
     resources: Resources
     tracking: Tracking
     document: Document = dataclasses.field(repr=False)
+    others: tuple[Objective, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -79,6 +82,20 @@ class Space:
     def text(self) -> str:
         """The file as it is on disk, without the overrides."""
         return self.document.text
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return (self.objective, *self.others)
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """The better end of each objective, by the name that its value has in an epoch's row."""
+        return {objective.name: objective.mode for objective in self.objectives}
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """The formulas by which objectives are worked out, by their names."""
+        return {objective.name: text for objective in self.objectives if (text := objective.arithmetic)}
 
     def where(self, key: str) -> str:
         """Return ``file:line``, or the override, that set the dotted ``key``."""
@@ -162,8 +179,10 @@ class Space:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, overrides included, that a space file could hold."""
         sections = {name: as_lists(dataclasses.asdict(getattr(self, name))) for name in SECTIONS if name != "space"}
+        objectives = [{key: getattr(objective, key) for key in settings(Objective)} for objective in self.objectives]
         return {
-            "name": self.name, "search": self.search, "space": self.trunk.as_dict(), "baseline": self.baseline, **sections
+            "name": self.name, "search": self.search, "space": self.trunk.as_dict(), "baseline": self.baseline, **sections,
+            "objective": objectives if self.others else objectives[0],
         }
 
 
@@ -219,10 +238,11 @@ def read_space(document: Document) -> Space:
         raise BadInput("nothing to search; give a parameter a range such as {choice: [a, b]}", key="space")
     if search == "grid":
         written = for_grid(written, trunk)
-    sections = {section: build_section(written, section) for section in SECTIONS if section != "space"}
+    sections = {section: build_section(written, section) for section in SECTIONS if section not in ("space", "objective")}
+    objective, *others = build_objectives(written)
     fixed = {"epochs": sections["schedule"].max_epochs, **trunk.fixed} if "epochs" not in trunk.parameters else trunk.fixed
     space = Space(name=name, search=search, parameters=trunk.parameters, fixed=fixed, baseline=read_baseline(written, trunk),
-                  document=document, **sections)
+                  document=document, objective=objective, others=tuple(others), **sections)
     check_together(space)
     return dataclasses.replace(space, warnings=tuple(advice(space)))
 
@@ -285,14 +305,20 @@ def check_together(space: Space) -> None:
 
 def check_task(space: Space) -> None:
     """Raise `BadInput` for a metric or a setting that means nothing to the task."""
-    task, objective = space.data.task, space.objective
-    for metric in objective.metrics:
-        if metric not in TASK_METRICS[task]:
-            wrong = f"{metric} is no metric of {task}; give one of {', '.join(TASK_METRICS[task])}"
-            raise BadInput(wrong, key="objective.formula" if objective.formula else "objective.metric")
+    task = space.data.task
+    for objective in space.objectives:
+        for metric in objective.metrics:
+            if metric not in TASK_METRICS[task]:
+                wrong = f"{metric} is no metric of {task}; give one of {', '.join(TASK_METRICS[task])}"
+                raise BadInput(wrong, key=key_of(space, objective))
     for name in UNUSED[task]:
         if name in space.searched or name in space.fixed:
             raise BadInput(f"{task} does not use it; remove it", key=f"space.{name}")
+
+
+def key_of(space: Space, objective: Objective) -> str:
+    """Return the key of the space file that says what ``objective`` is."""
+    return objective.key.replace("objective", f"objective.{objective.place}", 1) if space.others else objective.key
 
 
 def advice(space: Space) -> Iterator[str]:
@@ -301,14 +327,15 @@ def advice(space: Space) -> Iterator[str]:
         if isinstance(written, dict) and name not in space.parameters:
             what = f"space.{name}: only one value, so it is constant; write {name}: {space.fixed[name]}"
             yield f"{space.where(f'space.{name}')}: {what}"
-    objective = space.objective
-    if objective.metric and objective.mode != METRICS[objective.metric]:
-        what = f"objective.mode: {objective.mode} of {objective.metric} looks for the worst network"
-        yield f"{space.where('objective.mode')}: {what}; remove it unless that is meant"
-    key = "objective.formula" if objective.formula else "objective.metric"
-    for metric in NORMALISED.keys() & set(objective.metrics) if len(space.values("image_size")) > 1 else ():
-        what = f"{key}: {metric} counts pixels of each trial's own image_size, so that small images win"
-        yield f"{space.where(key)}: {what}; give {NORMALISED[metric]}, or fix image_size"
+    for objective in space.objectives:
+        key = key_of(space, objective)
+        if objective.metric and objective.mode != MODES[objective.metric]:
+            mode = f"{key.rpartition('.')[0]}.mode"
+            what = f"{mode}: {objective.mode} of {objective.metric} looks for the worst network"
+            yield f"{space.where(mode)}: {what}; remove it unless that is meant"
+        for metric in NORMALISED.keys() & set(objective.metrics) if len(space.values("image_size")) > 1 else ():
+            what = f"{key}: {metric} counts pixels of each trial's own image_size, so that small images win"
+            yield f"{space.where(key)}: {what}; give {NORMALISED[metric]}, or fix image_size"
     combinations, trials = space.combinations(), space.budget.trials
     if combinations is not None and trials is not None and trials > combinations:
         what = f"budget.trials: {trials} trials for {combinations} combinations"

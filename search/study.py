@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,12 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.endings import Ending, State, unusable
+from search.endings import Ending, State, unscored
 from search.parameters import Choice, Float, Int, Parameter
 from search.sampler import Sampler
 from search.space import Space
 from search.sqlite import commit_without_waiting, create_write_ahead, remove
-from search.trials import Trial, Trials
+from search.trials import Prior, Trial, Trials
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
@@ -40,32 +40,44 @@ def suggest(asked: optuna.Trial, name: str, parameter: Parameter) -> Any:
     raise TypeError(f"cannot draw {parameter!r}")
 
 
-def create_study(space: Space, folder: Path) -> Study:
-    """Create the search's study, in an SQLite file of its own that takes the place of any that is there."""
+def create_study(space: Space, folder: Path, priors: Sequence[Prior] = ()) -> Study:
+    """Create the search's study, in an SQLite file of its own that takes the place of any that is there.
+
+    Its sampler has learnt from the ``priors``, which are not in the study.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    direction = DIRECTIONS[space.objective.mode]
     remove(folder / "optuna.db")
     create_write_ahead(folder / "optuna.db")
     storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
     commit_without_waiting(storage.engine)
-    record = storage.create_new_study([direction], folder.name)
-    return Study(space, Sampler(space), storage, record)
+    record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], folder.name)
+    return Study(space, Sampler(space, priors), storage, record)
 
 
-def frozen(trial: Trial, space: Space, metric: str) -> FrozenTrial:
-    """Return ``trial`` as Optuna has it."""
+def frozen(trial: Trial, space: Space) -> FrozenTrial:
+    """Return ``trial`` as Optuna has it; its values at the epochs are those of the first objective."""
+    metric = space.objective.name
     fixed = optuna.trial.FixedTrial(space.labelled(trial.params))
     space.draw(partial(suggest, fixed))
-    values = {row["epoch"]: row[metric] for row in trial.rows if not unusable(row.get(metric))}
+    values = {row["epoch"]: row[metric] for row in trial.rows if not unscored(row, space.modes)}
     ending = trial.ending
     past = create_trial(
         state=STATES[ending.state] if ending else TrialState.RUNNING, params=fixed.params, distributions=fixed.distributions,
-        intermediate_values=values, value=ending.value if ending else None,
+        intermediate_values=values, values=values_of(trial, space),
         user_attrs={"kind": ending.kind.value} if ending and ending.kind else {},
     )  # fmt: skip
     past.datetime_start = datetime.fromtimestamp(trial.started)
     past.datetime_complete = datetime.fromtimestamp(trial.ended) if ending else None
     return past
+
+
+def values_of(trial: Trial, space: Space) -> list[float] | None:
+    """Return what Optuna has for an ended trial's values: of several objectives only a finished one has any."""
+    if trial.ending is None or trial.ending.value is None:
+        return None
+    if not space.others:
+        return [trial.ending.value]
+    return [trial.rows[-1][name] for name in space.modes] if trial.ending.state is State.COMPLETE else None
 
 
 @dataclass(frozen=True)
@@ -92,10 +104,8 @@ class Study:
 
     def __init__(self, space: Space, sampler: Sampler, storage: BaseStorage, record: int):
         self._space, self._sampler, self._storage, self._record = space, sampler, storage, record
-        self._metric = space.objective.name
-        self._memory = optuna.create_study(
-            direction=DIRECTIONS[space.objective.mode], sampler=RandomSampler(seed=space.data.seed)
-        )
+        directions = [DIRECTIONS[mode] for mode in space.modes.values()]
+        self._memory = optuna.create_study(directions=directions, sampler=RandomSampler(seed=space.data.seed))
         self._ids: dict[int, int] = {}
         self._writer = ThreadPoolExecutor(1, "study-writer")
         self._writes: deque[Future[None]] = deque()
@@ -116,36 +126,42 @@ class Study:
         """Take over the ``trials`` of a record, and return those that are not ended."""
         unfinished = []
         for trial in trials:
-            past = frozen(trial, self._space, self._metric)
+            past = frozen(trial, self._space)
             self._write(self._create, trial.number, past)
             self._memory.enqueue_trial(self._sampler.take_over(trial.number, trial.params))
             asked = Asked(trial.number, trial.params, self._memory.ask())
             self._space.draw(partial(suggest, asked.handle))
-            for epoch, value in past.intermediate_values.items():
-                asked.handle.report(value, epoch)
-                self._sampler.report(trial.number, epoch, value)
+            for row in trial.rows:
+                if not unscored(row, self._space.modes):
+                    self._note(asked, row)
             if trial.ending is None:
                 unfinished.append(asked)
                 continue
             self._sampler.end(trial.number, trial.ending.state, trial.ending.kind)
-            self._memory.tell(asked.handle, past.value if past.state is TrialState.COMPLETE else None, past.state)
+            self._memory.tell(asked.handle, past.values if past.state is TrialState.COMPLETE else None, past.state)
         return unfinished
 
-    def report(self, asked: Asked, value: float, epoch: int) -> None:
-        asked.handle.report(value, epoch)
-        self._sampler.report(asked.number, epoch, value)
-        self._write(self._set_value, asked.number, epoch, value)
+    def report(self, asked: Asked, row: Mapping[str, Any]) -> None:
+        """Take an epoch's row, in which every objective has a value."""
+        self._note(asked, row)
+        self._write(self._set_value, asked.number, row["epoch"], row[self._space.objective.name])
 
-    def tell(self, asked: Asked, ending: Ending) -> None:
-        """End a trial; the value of one that was stopped is its last report."""
+    def tell(self, asked: Asked, trial: Trial) -> None:
+        """Take the end of a trial; the value of one that was stopped is its last report."""
+        ending = trial.ending
         self._sampler.end(asked.number, ending.state, ending.kind)
-        value = ending.value if ending.state is State.COMPLETE else None
-        self._write(self._end, asked.number, self._memory.tell(asked.handle, value, STATES[ending.state]), ending)
+        values = values_of(trial, self._space) if ending.state is State.COMPLETE else None
+        self._write(self._end, asked.number, self._memory.tell(asked.handle, values, STATES[ending.state]), ending)
 
     def close(self) -> None:
         """Wait until all is written."""
         self._writer.shutdown()
         self._check()
+
+    def _note(self, asked: Asked, row: Mapping[str, Any]) -> None:
+        self._sampler.report(asked.number, row["epoch"], *(row[name] for name in self._space.modes))
+        if not self._space.others:  # Optuna takes no reports where there are several objectives
+            asked.handle.report(row[self._space.objective.name], row["epoch"])
 
     def _write(self, function: Callable[..., None], *arguments: Any) -> None:
         self._check()

@@ -7,12 +7,13 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from search.about import About
 from search.endings import State
+from search.front import cells, covered, front, in_words
 from search.parameters import Branch, Choice
 from search.plan import Plan
 from search.progress import score_text, short
@@ -58,6 +59,8 @@ def write_table(plan: Plan, folder: Path, trials: Trials) -> list[Path]:
     write_files(folder / "table", rows(about, trials, trials.ranked(), names), names, about, trials.metric)
     names = [name for name in COMPARED if name in searched]
     write_files(folder / "comparison", rows(about, trials, trials.ended(State.COMPLETE), names), names, about, trials.metric)
+    with (folder / "table.md").open("a", encoding="utf-8") as file:
+        file.write(front_markdown(plan, trials))
     if "optimizer" in plan.space.parameters:
         draw_optimizers(folder / "optimizers.png", plan.space, trials)
     return [folder / name for name in FILES if (folder / name).exists()]
@@ -138,6 +141,17 @@ def note(about: About) -> str:
     """Return how a table is to be read."""
     return (f"Scores are means on the {about.val} validation rows. Interval: Student's t over the trials of a row; "
             "of a single accuracy, Wilson's over the rows. MACs as thop counts them. Seconds: the median.")
+
+
+def front_markdown(plan: Plan, trials: Trials) -> str:
+    """Return the front of several objectives as a table of its own, empty where there is none."""
+    volume = covered(plan, trials)
+    if volume is None:
+        return ""
+    heads, *found = cells([asdict(point) for point in front(trials)])
+    lines = (f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *found))
+    said = f"Finished trials that no other one beats in all objectives together; {in_words(asdict(volume))}."
+    return "\n".join(["", *lines, "", said]) + "\n"
 
 
 def texts(row: Row) -> list[str]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from search import provenance, views
 from search.champion import ALIAS, Registered, beats
+from search.endings import State
 from search.errors import SearchError, state_after
+from search.front import Cover, reference_of
 from search.plan import Plan
 from search.record import Record
 from search.redact import redacted
@@ -61,7 +63,9 @@ class Tracker:
 
     def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record):
         self.uri, self.name, self._space, self._id = uri, name, plan.space, record.id
-        self._ended = Trials(record.trials.metric, record.trials.mode)
+        self._plan, self._trials = plan, record.trials
+        self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes)
+        self._cover: Cover | None = None
         self._whole: set[int] = set()
         self._events: deque[Event] = deque()
         self._pending: list[Event] = []
@@ -168,6 +172,10 @@ class Tracker:
         if best := self._ended.best():
             stamp = int(trial.ended * 1000)
             self._bests.append(Metric(f"best_{self._ended.metric}", best.ending.value, stamp, len(self._ended)))
+        if self._space.others and trial.ending.state is State.COMPLETE:
+            self._cover = self._cover or Cover(self._space.modes, reference_of(self._plan, self._trials))
+            volume = self._cover.add(trial.rows[-1])
+            self._bests.append(Metric("hypervolume", volume, int(trial.ended * 1000), len(self._ended)))
 
     def _note(self, event: str, trial: Trial, row: dict[str, Any]) -> None:
         """Keep an event to be delivered, unless MLflow has all of its trial."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from search.endings import Ending, State, Stop
+from search.pareto import beats, gains
 from trainables.config import TrialConfig
 
 
@@ -39,16 +43,35 @@ class Trial:
         return (self.ended or time.time()) - self.started
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What a trial of an earlier search tells the sampler of this one; it is no trial of this search.
+
+    Attributes:
+        source: name of the earlier search, in which the trial has this ``number``.
+        params: parameters of this search's space that make its configuration.
+        values: value of each objective by epoch.
+        repeated: whether a trial with these parameters would be the same again, which is then not tried.
+    """
+
+    source: str
+    number: int
+    params: dict[str, Any]
+    values: dict[int, tuple[float, ...]]
+    repeated: bool
+
+
 class Trials:
     """All trials of a search, by number, with the questions that the driver asks of them.
 
     Args:
         metric: key of the objective in a reported row.
         mode: ``max`` or ``min``.
+        modes: the mode of every objective by its key, where there are more than this one, the first.
     """
 
-    def __init__(self, metric: str, mode: str):
-        self.metric, self.mode = metric, mode
+    def __init__(self, metric: str, mode: str, modes: Mapping[str, str] | None = None):
+        self.metric, self.mode, self.modes = metric, mode, modes or {metric: mode}
         self.stop: Stop | None = None  # what ended the search, once something has
         self._trials: dict[int, Trial] = {}
 
@@ -77,12 +100,13 @@ class Trials:
     def ranked(self) -> list[Trial]:
         """Return the trials with a score, best first: finished ones, then stopped ones by how far they came.
 
-        Equal scores, common where there are few validation rows, are told apart by the validation loss.
+        Equal scores, common where there are few validation rows, are told apart by the further objectives, and then by
+        the validation loss.
         """
-        sign = -1.0 if self.mode == "max" else 1.0
 
-        def score(trial: Trial) -> tuple[float, float]:
-            return sign * trial.ending.value, trial.rows[-1].get("loss", 0.0)
+        def score(trial: Trial) -> tuple[float, ...]:
+            row = {**trial.rows[-1], self.metric: trial.ending.value}
+            return *(-gain for gain in gains(row, self.modes)), row.get("loss", 0.0)
 
         pruned = [trial for trial in self.ended(State.PRUNED) if trial.ending.value is not None]
         return sorted(self.ended(State.COMPLETE), key=score) + sorted(pruned, key=lambda trial: (-trial.epoch, *score(trial)))
@@ -91,7 +115,14 @@ class Trials:
         """Return the best trial so far, or None: never a stopped one while a finished one exists."""
         return next(iter(self.ranked()), None)
 
+    def front(self) -> list[Trial]:
+        """Return the finished trials that no other one beats in all objectives together, the best of the first one first."""
+        finished = [trial for trial in self.ranked() if trial.ending.state is State.COMPLETE]
+        values = np.array([gains(trial.rows[-1], self.modes) for trial in finished]).reshape(-1, len(self.modes))
+        return [trial for trial, beaten in zip(finished, beats(values).any(0)) if not beaten]
+
     def since_best(self) -> int:
-        """Return how many trials have ended since the best one, or in all where there is none."""
-        best = self.best()
-        return sum(trial.ended is not None and (best is None or trial.ended > best.ended) for trial in self)
+        """Return how many trials have ended since the best one, or the last to join the front; all where there is none."""
+        best = self.ranked()[:1] if len(self.modes) == 1 else self.front()
+        last = max((trial.ended for trial in best), default=-math.inf)
+        return sum(trial.ended is not None and trial.ended > last for trial in self)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.diagnosis import RungCheck
 from search.endings import Stop
+from search.front import cells, in_words
 from search.limits import broken
 from search.networks import memory
 from search.parameters import Branch, Choice, Parameter, shown
@@ -49,7 +50,7 @@ def plan(plan: Plan) -> str:
         f"  memory    {plan.residence()}",
         f"  copies    {parts.duplicates} exact duplicates (kept on one side), {len(parts.conflicts)} with conflicting labels"
         + (f", {len(parts.dropped)} left out as copies of test images" if len(parts.dropped) else ""),
-        f"objective   {space.objective.formula or space.objective.metric}, {space.objective.mode}",
+        f"objective   {'; '.join(map(str, space.objectives))}",
         "searched",
         *searched(space.trunk),
         f"  combinations      {number(space.combinations())}" + (", each tried once" if space.search == "grid" else ""),
@@ -162,6 +163,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
         *([f"          {summary['verdict']}"] if not summary.get("champion", True) else []),
     ]
     folder = "" if results == Path("results") else f" --results {results}"
+    lines += front(summary.get("front"), summary.get("hypervolume"), counts["COMPLETE"])
     lines += rung_checks(summary.get("rungs", []))
     commands = (f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}")
     return "\n".join([*lines, *commands])
@@ -222,6 +224,17 @@ def replay(found: dict[str, Any]) -> str:
         ended = f"{found['epochs']} of {found['recorded_epochs']} epochs"
         return f"trial {found['trial']} came out the same, but ended after {ended}"
     return f"trial {found['trial']} came out differently from epoch {found['differs_from_epoch']} on"
+
+
+def front(points: list[dict[str, Any]] | None, volume: dict[str, Any] | None, finished: int) -> list[str]:
+    """Return the front of a search with several objectives, a line a trial; nothing where there is none."""
+    if not points or not volume:
+        return []
+    rows = cells(points)
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    table = ["  " + "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [f"front     {len(points)} of {finished} finished trials are beaten by no other in all objectives together", *table,
+            f"  {in_words(volume)}"]
 
 
 def failed(failures: dict[str, int], trials: dict[str, int]) -> str:

@@ -18,6 +18,7 @@ from trainables.errors import BadInput
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
+SECTION_DEPTH = 2
 MAX_NAME = 100
 MAX_DIGITS = 15
 NULL = re.compile(r"~|null|Null|NULL|")
@@ -29,7 +30,10 @@ UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 @dataclass
 class Document:
-    """A parsed file: nested plain values, and the place (``file:line``) of every dotted key; `override` edits it."""
+    """A parsed file: nested plain values, and the place (``file:line``) of every dotted key; `override` edits it.
+
+    An item of a list that stands for a section has its number for a key: ``objective.2.metric``.
+    """
 
     source: str
     values: dict[str, Any]
@@ -165,8 +169,17 @@ class Reader:
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event) if event.implicit[0] else event.value
         if isinstance(event, yaml.SequenceStartEvent):
-            return [self.value(item, key, depth + 1) for item in self.until(yaml.SequenceEndEvent)]
+            items = enumerate(self.until(yaml.SequenceEndEvent), 1)
+            return [self.value(item, self.numbered(key, place, item, depth), depth + 1) for place, item in items]
         return self.mapping(key, depth)
+
+    def numbered(self, key: str, place: int, event: Any, depth: int) -> str:
+        """Return the key of an item: in a list that is a section, such as of objectives, each has one of its own."""
+        if depth != SECTION_DEPTH:
+            return key
+        path = f"{key}.{place}"
+        self.lines[path] = event.start_mark.line + 1
+        return path
 
     def mapping(self, key: str, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}

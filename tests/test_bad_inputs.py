@@ -314,6 +314,10 @@ CASES = {
     "B64 negative": section(S["negative_gpus"]),
     "B64 no cluster": typed("--address", f"127.0.0.1:{CLOSED}", expected="no Ray cluster answers there", status=5),
     "B64 no address": typed("--address", "here", expected="'here' is no address; give HOST:PORT of a running head node"),
+    "no such earlier search": typed("--from", "nobody", expected="no search named 'nobody'; there: none yet; start one with"),
+    "earlier search elsewhere": typed("--from", "../evil", expected="no search named '../evil'; there: none yet"),
+    "second objective": section(S["objectives_unknown"]),
+    "cost as first objective": section(S["objectives_cost_first"]),
     "batch above the rows": typed(
         "--set", "space.batch_size=37",
         expected="--set space.batch_size=37: space.batch_size: 37 is more than the 36 training rows at split_ratio 1; give at "),

@@ -11,7 +11,7 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,8 @@ Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
 _data: dict[str, TrialData] = {}  # what this process already fetched; actors are reused from trial to trial
 
 
-def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metric: str, folder: str,
-          saves: Collection[int], formula: str | None = None) -> None:
+def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metrics: Sequence[str],
+          folder: str, saves: Collection[int], formulas: Mapping[str, str]) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
     A trial goes on from its last checkpoint in the search's folder, if one is there. Epochs shorter than
@@ -51,27 +51,27 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         config: ``number`` of the trial, and ``trial``: the fields of its `TrialConfig`.
         fit: the training loop.
         arrays: the data in Ray's object store by image size.
-        metric: key of the objective in an epoch's row.
+        metrics: keys of the objectives in an epoch's row.
         folder: the search's folder; weights and tracebacks are written below it.
         saves: the rungs: epochs after which trials are compared and the weights are kept, beside the last one.
-        formula: text of the `Formula` whose value is the objective, where it is no metric.
+        formulas: the `Formula` of each objective that the training loop does not report.
     """
     number, failure, rows, reported = config["number"], None, [], time.monotonic()
     checkpoints = checkpoint_folder(folder, number)
     try:
         trial = TrialConfig(**config["trial"])
         data, save_sometimes = fetch(arrays[trial.image_size]), Saver(checkpoints)
-        costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formula else {}
+        costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formulas else {}
         for epoch in fit(trial, data, **start(checkpoints, trial, data)):
             row, last = epoch.row(), epoch.epoch >= trial.epochs
-            if formula:
-                row[metric] = Formula(formula)({**costs, **row})
+            row |= {name: Formula(text)({**costs, **row}) for name, text in formulas.items()}
             rows.append(row)
-            decides = last or epoch.epoch in saves or not is_score(row.get(metric))
+            scores = {name: row.get(name) for name in metrics}
+            decides = last or epoch.epoch in saves or not all(map(is_score, scores.values()))
             if epoch.model is not None and (last or epoch.epoch in saves):
                 save(weights_file(folder, number), epoch.model)
             if decides or time.monotonic() - reported >= REPORT_SECONDS:
-                tune.report({"epoch": epoch.epoch, metric: row.get(metric), "rows": rows, "done": last})
+                tune.report({"epoch": epoch.epoch, **scores, "rows": rows, "done": last})
                 rows, reported = [], time.monotonic()
                 if epoch.checkpoint is not None and not last:  # only now, when the driver has all rows up to here
                     save_sometimes(epoch.checkpoint)

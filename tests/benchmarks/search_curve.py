@@ -89,7 +89,7 @@ def stock(plan: Any, folder: Path, data: Any, watch: Watch, clock: Any, interrup
     with ray_session(space.resources, plan.machine, None) as (ray, machine):
         train = tune.with_parameters(
             trial.train, fit=trial.default_fit, arrays={size: ray.put(arrays) for size, arrays in data.items()},
-            metric=objective.name, formula=objective.formula, folder=str(folder.resolve()), saves=plan.rungs,
+            metrics=tuple(space.modes), formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs,
         )
         tune.Tuner(
             tune.with_resources(train, machine.per_trial()),

@@ -1,0 +1,100 @@
+"""Several objectives at once: who is beaten by nobody, who stands before whom, and how much a front covers.
+
+Values are float (n, k), a column an objective, and higher is better in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from search.ranks import average_ranks
+
+AUGMENTATION = 0.05  # as in ParEGO
+
+
+def gains(row: Mapping[str, Any], modes: Mapping[str, str]) -> tuple[float, ...]:
+    """Return the objectives of an epoch's ``row``, with their signs so that higher is better."""
+    return tuple(row[name] if mode == "max" else -row[name] for name, mode in modes.items())
+
+
+def beats(values: np.ndarray) -> np.ndarray:
+    """Return bool (n, n), whether the first point beats the second: as good in every objective, and better in one."""
+    return (values[:, None] >= values).all(2) & (values[:, None] > values).any(2)
+
+
+def layers(values: np.ndarray) -> np.ndarray:
+    """Return int (n,): 0 for the front, which nobody beats, 1 for what is the front without those, and so on.
+
+    The sorting is that of NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002).
+    """
+    better = beats(values)
+    found, left, layer = np.zeros(len(values), int), np.ones(len(values), bool), 0
+    while left.any():
+        front = left & ~better[left].any(0)
+        found[front] = layer
+        left &= ~front
+        layer += 1
+    return found
+
+
+def crowding(values: np.ndarray) -> np.ndarray:
+    """Return how far the neighbours of each point of one layer are apart (n,); infinite at the ends (NSGA-II)."""
+    distance = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        ascending = column[order]
+        distance[order[[0, -1]]] = np.inf
+        if ascending[0] < ascending[-1]:
+            distance[order[1:-1]] += (ascending[2:] - ascending[:-2]) / (ascending[-1] - ascending[0])
+    return distance
+
+
+def merits(values: np.ndarray) -> np.ndarray:
+    """Return one number for each point (n,), by which all of them have an order: higher is better.
+
+    One objective is its own order. Among several, the lower layer is better, and in a layer the less crowded point.
+    """
+    if values.shape[1] == 1:
+        return values[:, 0]
+    layer, apart = layers(values), np.zeros(len(values))
+    for number in range(layer.max() + 1):
+        apart[layer == number] = crowding(values[layer == number])
+    _, places = np.unique(np.column_stack([-layer, apart]), axis=0, return_inverse=True)
+    return average_ranks(places)
+
+
+def scalarised(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the augmented Tchebycheff function (n,), higher better: mostly what the objective has that is farthest behind.
+
+    Knowles, "ParEGO", IEEE Transactions on Evolutionary Computation 10 (2006). An objective's unit is there the distance of
+    the best from the worst value, and here that from the first quartile, so that one diverged trial does not matter.
+
+    Args:
+        values: -inf in every objective for what is worse than all else.
+        weights: float (k,), which sum to 1.
+    """
+    known = values[np.isfinite(values).all(1)]
+    if values.shape[1] == 1 or not len(known):
+        return values[:, 0]
+    best, low = known.max(0), np.quantile(known, 0.25, axis=0)
+    losses = weights * (best - values) / np.where(best > low, best - low, 1.0)
+    return -(losses.max(1) + AUGMENTATION * losses.sum(1))
+
+
+def hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
+    """Return the volume that the points dominate and ``reference`` (k,) does not; exact, slice by slice.
+
+    While et al., "A faster algorithm for calculating hypervolume", IEEE Transactions on Evolutionary Computation 10 (2006).
+    """
+    points = values[(values > reference).all(1)] - reference
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max())
+    points = points[np.argsort(-points[:, -1])]
+    depths = points[:, -1] - np.append(points[1:, -1], 0)
+    origin = np.zeros(points.shape[1] - 1)
+    return sum(depth * hypervolume(points[: place + 1, :-1], origin) for place, depth in enumerate(depths) if depth)
