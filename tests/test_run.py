@@ -172,7 +172,8 @@ class TestOneSearch:
         results, outcome, _ = searched
         port = free_port()
         command = ["mlflow", "models", "serve", "-m", outcome.registered, "--env-manager", "local", "--port", str(port)]
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": outcome.tracking, "MLFLOW_REGISTRY_URI": outcome.tracking}
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": outcome.tracking, "MLFLOW_REGISTRY_URI": outcome.tracking,
+                       "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}  # it starts `uvicorn`
         process = subprocess.Popen([sys.executable, "-m", *command], env=environment, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
