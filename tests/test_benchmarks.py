@@ -43,6 +43,15 @@ def test_search_quality_replays_a_search():
         assert means == sorted(means, reverse=True) and means[-1] > 0
 
 
+@SLOW
+def test_coverage_says_how_many_intervals_hold_the_truth():
+    done = subprocess.run([sys.executable, "-m", "tests.benchmarks.coverage", "--quick"], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["searches"] == 2 and result["held"] in (0, 0.5, 1) and result["sealed_rows"] == 90
+
+
 def test_ways_take_turns():
     calls = []
     found = in_turn({name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}, 2, warm_up=True)
