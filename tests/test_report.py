@@ -516,9 +516,11 @@ def test_a_grid_of_one_trial(space_file, tmp_path):
     assert "There are too few trials to say which parameters mattered." in page.words
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["report", "none"], "no search named 'none'; there: none yet"),
-], ids=["name"])  # fmt: skip
-def test_mistakes_are_one_line(arguments, expected, tmp_path, capsys):
-    assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
-    assert expected in capsys.readouterr().err and not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("words", "expected"), [
+    (["none"], "no search named 'none'; there: shown"),
+    (["shown", "-o", "nowhere/page.html"], "nowhere/page.html: cannot be written (No such file or directory); give another -o"),
+], ids=["name", "file"])  # fmt: skip
+def test_mistakes_are_one_line(words, expected, shown, capsys):
+    assert cli.main(["report", *words, "--results", str(shown.folder.parent)]) == 2
+    told = capsys.readouterr().err
+    assert expected in told and told.count("\n") == 1
