@@ -72,8 +72,9 @@ def status(folder: Path) -> Status:
 
 def clock_of(record: Record, spent: float) -> Clock:
     """Return the search's clock as it stood after so many seconds."""
-    budget, gpus = record.space.budget, record.machine.gpus if record.machine else 0
-    return Clock(budget.minutes and 60 * budget.minutes, budget.gpu_hours and 3600 * budget.gpu_hours, gpus, spent)
+    clock = Clock.of(record.space.budget, spent)
+    clock.gpus = record.machine.gpus if record.machine else 0
+    return clock
 
 
 def last_event(record: Record, ago: float) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search import cli
-from search.clock import Clock
+from search.clock import RESERVE_SECONDS, Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, Interrupted
 from search.folder import held, holder, write_summary
@@ -79,7 +79,7 @@ def test_a_search_that_runs(space_file, tmp_path, capsys):
     assert found.trials == {"RUNNING": 1, "COMPLETE": 1, "PRUNED": 2, "FAILED": 1} and found.failures == {"error": 1}
     assert (found.best["trial"], found.best["value"]) == (0, 0.8) and found.best["params"]["learning_rate"] == 0.001
     assert [(row.epoch, row.reached, row.stopped) for row in found.rungs] == [(1, 5, 1), (2, 3, 1)]
-    assert 90 <= found.spent < 120 and 300 - 20 - found.spent == pytest.approx(found.left, abs=0.2)
+    assert 90 <= found.spent < 120 and 300 - RESERVE_SECONDS - found.spent == pytest.approx(found.left, abs=0.2)
     assert found.last["event"] == "epoch" and (found.last["trial"], found.last["epoch"]) == (4, 3)
     printed = capsys.readouterr().out
     for expected in ("tiny: running in process", "1 running, 1 complete, 2 stopped early, 1 failed (1 error)",

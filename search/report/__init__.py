@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from search.errors import SpaceError
 from search.report.answer import answer
 from search.report.contents import Data, lead, sections, tiles
 from search.report.facts import read_facts
@@ -30,7 +31,7 @@ def write_report(folder: Path, output: Path | None = None, data: Data | None = N
         data: rows and split, where they are known already; else they are read again, and missed where they are gone.
 
     Raises:
-        SpaceError: the search left no record that can be read.
+        SpaceError: the search left no record that can be read, or the file cannot be written.
     """
     facts, missing = read_facts(folder), ""
     try:
@@ -39,7 +40,10 @@ def write_report(folder: Path, output: Path | None = None, data: Data | None = N
         missing = problem.message
     page = render(folder.name, lead(facts), answer(facts), tiles(facts), list(sections(facts, folder, data, missing)))
     path = output or folder / FILE
-    write_text_whole(path, page)
+    try:
+        write_text_whole(path, page)
+    except OSError as problem:
+        raise SpaceError(f"cannot be written ({problem.strerror}); give another -o", place=str(path)) from None
     return path
 
 

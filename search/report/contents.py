@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from search import front
 from search.endings import State
 from search.progress import clock_text, score_text, short
 from search.redact import redacted
@@ -196,7 +197,7 @@ def parameters(facts: Facts) -> Section:
                 "choice that brings parameters of its own, also over the trials with that choice alone. With few trials this "
                 "says little."]
     elif drawn:
-        text = ["There are too few trials to say which parameters mattered."]
+        text = ["The trials are too few, or too alike, to say which parameters mattered."]
     return Section("parameters", "What mattered", text, drawn)
 
 
@@ -211,6 +212,10 @@ def costs(facts: Facts) -> Section:
     ]
     names, rows = known.comparison(facts)
     tables = []
+    if found := facts.summary.get("front"):
+        heads, *cells = front.cells(found)
+        tables.append(Table("front", heads, cells, "Finished trials that no other beats in all objectives together; "
+                                                   + front.in_words(facts.summary["hypervolume"])))
     if rows:
         heads = headings_in_words(names, facts.metric)
         cells = [texts(row) for row in rows]

@@ -56,16 +56,16 @@ def scored(facts: Facts) -> Scored:
 
 def importances(facts: Facts) -> Iterator[tuple[Scored, dict[str, float]]]:
     """Yield the importance of each parameter, most important first, over all trials and then under each choice that
-    brings parameters of its own; nothing where there are too few trials.
+    brings parameters of its own; nothing where there are too few trials, or these are too alike to tell.
 
-    The importances of a set of trials add up to 1, unless nothing mattered.
+    The importances of a set of trials add up to 1.
     """
     everything = scored(facts)
     branches = dict.fromkeys((name, value) for name, parameter, _ in occurrences(facts.space.trunk)
                              if isinstance(parameter, Choice) for value in parameter.branches)
     for part in (everything, *(everything.only(name, value) for name, value in branches)):
-        if len(part.trials) >= ENOUGH and len(set(part.values)) > 1:
-            yield part, evaluate(facts, part)
+        if len(part.trials) >= ENOUGH and any((shares := evaluate(facts, part)).values()):
+            yield part, shares
 
 
 def evaluate(facts: Facts, part: Scored) -> dict[str, float]:
