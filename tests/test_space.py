@@ -243,6 +243,8 @@ VALID = {
     "no_budget": ({"space": {}}, False),
     "empty_budget": ({"space": {}, "budget": {}}, False),
     "mode": ({"space": {}, "budget": {"trials": 1}, "objective": {"mode": "maximum"}}, False),
+    "objectives": ({"space": {}, "budget": {"trials": 1}, "objective": [{"metric": "loss"}, {"metric": "macs_g"}]}, True),
+    "no objectives": ({"space": {}, "budget": {"trials": 1}, "objective": []}, False),
 }
 
 

@@ -1,61 +1,156 @@
-"""What a second objective changes: a search for accuracy alone and one for accuracy and MACs, for the same time.
+"""How much of the front is found for the epochs paid, where the cost counts beside the accuracy: replayed learning curves.
 
-Each is `python -m search run` in a process of its own. The hypervolume of its finished trials, accuracy above 0 and MACs
-below those of the costliest network of the space, is given as a share of that whole rectangle up to accuracy 1.
+As in `search_quality`, a suggestion is answered by the nearest configuration of LCBench's table that is left, and four
+simulated workers train. The cost is the logarithm of a network's weights between its hidden layers, units² · layers.
+
+Covered is the hypervolume of the finished trials as a share of that of the whole table's last values; the reference is the
+mean accuracy of the table and its largest cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import heapq
 import json
-import subprocess
-import sys
-import tempfile
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import optuna
+from optuna.storages import InMemoryStorage
 
+from search.clock import Clock
 from search.endings import State
-from search.front import costs
-from search.pareto import hypervolume, layers
-from search.plan import Plan, make_plan
-from search.record import read_record
-from search.space import load_space
-from tests.benchmarks.common import ROOT
-from trainables.cost import figures
+from search.pareto import gains, hypervolume
+from search.sampler import Sampler
+from search.scheduler import Asha
+from search.searcher import OptunaSearcher
+from search.sections import Objective
+from search.study import DIRECTIONS, Study
+from search.trials import Trials
+from tests.benchmarks.search_quality import CURVES, WORKERS, CurveSpace, Table, curve_space, read_tables
 
-WAYS = {"accuracy": "[{metric: accuracy}]", "accuracy and macs_g": "[{metric: accuracy}, {metric: macs_g}]"}
+BOTH = (Objective("accuracy"), Objective("macs_g", place=2))
+MODES = {objective.name: objective.mode for objective in BOTH}
 
 
-def front_of(folder: Path, plan: Plan) -> tuple[list[tuple[float, float]], float, int]:
-    """Return a search's front as accuracy and billions of MACs, the share that it covers, and the number of finished trials."""
-    target = plan.catalog.target
-    finished = read_record(folder).trials.ended(State.COMPLETE)
-    macs = [figures(trial.config, plan.channels, target.outputs, target.maps)["macs_g"] for trial in finished]
-    points = np.array([(trial.rows[-1]["accuracy"], -cost) for trial, cost in zip(finished, macs, strict=True)]).reshape(-1, 2)
-    worst = max(costs(plan, "macs_g"))
-    front = sorted({(accuracy, -cost) for accuracy, cost in points[layers(points) == 0].tolist()})
-    return front, hypervolume(points, np.array([0.0, -worst])) / worst, len(finished)
+@dataclass(frozen=True)
+class Way:
+    """Which objectives the sampler learns and the rungs compare by; ``learns`` nothing where it draws at random."""
+
+    learns: Sequence[Objective]
+    compares: Sequence[Objective]
+
+
+WAYS = {
+    "both": Way(BOTH, BOTH),
+    "both, stopped by accuracy": Way(BOTH, BOTH[:1]),
+    "accuracy alone": Way(BOTH[:1], BOTH[:1]),
+    "random, both at the rungs": Way((), BOTH),
+    "random, stopped by accuracy": Way((), BOTH[:1]),
+}
+
+
+class RandomSampler(Sampler):
+    """Draws what is new, and learns nothing."""
+
+    def _most_promising(self, candidates: list[dict[str, Any]]) -> int:
+        return 0
+
+
+def with_objectives(space: CurveSpace, objectives: Sequence[Objective]) -> CurveSpace:
+    return dataclasses.replace(space, others=tuple(objectives[1:]))
+
+
+def costs_of(path: Path) -> np.ndarray:
+    """Return the cost of each configuration (n,)."""
+    with np.load(path) as found:
+        names = found["parameters"].tolist()
+        units, layers = (found["configs"][:, names.index(name)] for name in ("max_units", "num_layers"))
+    return np.log(units**2 * layers)
+
+
+def replay(table: Table, costs: np.ndarray, way: Way, seed: int, budget: int) -> Trials:
+    """Return the trials of one search of ``budget`` epochs."""
+    space = with_objectives(curve_space(table, seed), way.learns or BOTH)
+    storage = InMemoryStorage()
+    record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], "curves")
+    study = Study(space, (Sampler if way.learns else RandomSampler)(space), storage, record)
+    trials, scheduler = Trials("accuracy", "max", MODES), Asha(with_objectives(space, way.compares))
+    searcher = OptunaSearcher(space, study, trials, Clock(None), stop=print)
+    unused, rows, epochs, events = np.ones(len(table.points), bool), {}, {}, []
+
+    def begin(worker: int, now: int) -> None:
+        config = searcher.suggest(name := f"{len(rows):05}")
+        scheduler.on_trial_add(None, SimpleNamespace(trial_id=name, config=config))
+        asked = np.array(list(trials.get(config["number"]).params.values()))
+        distances = np.where(unused, ((table.points - asked) ** 2).sum(1), math.inf)
+        rows[name], epochs[name] = (int(distances.argmin()), config), 0
+        unused[rows[name][0]] = False
+        heapq.heappush(events, (now + 1, worker, name))
+
+    for worker in range(WORKERS):
+        begin(worker, 0)
+    for _ in range(budget):
+        now, worker, name = heapq.heappop(events)
+        epochs[name] += 1
+        (row, config), epoch = rows[name], epochs[name]
+        values = {"epoch": epoch, "accuracy": float(table.curves[row, epoch - 1]), "macs_g": float(costs[row])}
+        trial, result = SimpleNamespace(trial_id=name, config=config), {**values, "rows": [values]}
+        if epoch < table.epochs and scheduler.on_trial_result(None, trial, result) == "CONTINUE":
+            searcher.on_trial_result(name, result)
+            heapq.heappush(events, (now + 1, worker, name))
+        else:
+            scheduler.on_trial_complete(None, trial, result)
+            searcher.on_trial_complete(name, result)
+            begin(worker, now)
+    return trials
+
+
+def one(job: tuple[str, str, Table, np.ndarray, int, int]) -> tuple[str, float, int, float]:
+    """Replay one way on one task with one seed: what it covered, its finished trials, and the best accuracy of these."""
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    name, task, table, costs, seed, budget = job
+    finished = replay(table, costs, WAYS[name], seed, budget).ended(State.COMPLETE)
+    last = table.curves[:, -1]
+    reference = np.array([last.mean(), -costs.max()])
+    whole = hypervolume(np.column_stack([last, -costs]), reference)
+    points = np.array([gains(trial.rows[-1], MODES) for trial in finished]).reshape(-1, 2)
+    regret = (last.max() - max(points[:, 0], default=last.mean())) / (last.max() - last.mean())
+    return name, hypervolume(points, reference) / whole, len(finished), float(regret)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--space", default="spaces/aoi.yaml")
-    parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--curves", type=Path, default=CURVES / "lcbench.npz")
+    parser.add_argument("--tasks", nargs="*", help="by default all")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=1248)
     given = parser.parse_args()
-    plan, found = make_plan(load_space(given.space)), []
-    with tempfile.TemporaryDirectory() as results:
-        for way, objectives in list(WAYS.items()) * given.repetitions:
-            name = f"search{len(found)}"
-            command = ["run", given.space, "--minutes", str(given.minutes), "--name", name, "--results", results]
-            subprocess.run([sys.executable, "-m", "search", *command, "--set", f"objective={objectives}"], cwd=ROOT, check=True,
-                           stdout=sys.stderr)
-            front, share, finished = front_of(Path(results) / name, plan)
-            shown = ", ".join(f"{accuracy:.4f} at {macs:.4f}" for accuracy, macs in front)
-            print(f"{way}: {share:.4f} covered by {finished} finished trials; {shown}", flush=True)
-            found.append({"way": way, "covered": share, "finished": finished, "front": front})
-    print(json.dumps({"benchmark": "front", "minutes": given.minutes, "searches": found}))
+    tables, costs = read_tables(given.curves), costs_of(given.curves)
+    jobs = [(way, task, tables[task], costs, seed, given.epochs)
+            for task in given.tasks or tables for seed in range(given.seeds) for way in WAYS]
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(one, jobs))
+    summary = {}
+    for way in WAYS:
+        covered, finished, regret = np.array([row[1:] for row in found if row[0] == way]).T
+        error = covered.std() / math.sqrt(max(1, len(covered) - 1))
+        summary[way] = {"covered": round(float(covered.mean()), 3), "error": round(float(error), 3),
+                        "finished": round(float(finished.mean()), 1), "regret": round(float(regret.mean()), 3)}
+        print(f"{way:<28} {summary[way]}")
+    print(json.dumps({"benchmark": "front", "epochs": given.epochs, "covered": summary}))
 
 
 if __name__ == "__main__":
