@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,8 +124,11 @@ def check_address(address: str | None) -> None:
 
 
 @contextmanager
-def ray_session(resources: Resources, machine: Machine, address: str | None = None) -> Iterator[tuple[Any, Machine]]:
+def ray_session(resources: Resources, machine: Machine, address: str | None = None, code: Sequence[str] = ()
+                ) -> Iterator[tuple[Any, Machine]]:
     """Start Ray on ``machine``, or join the cluster at ``address``; yield the `ray` module and what trials may use.
+
+    A cluster is given this project's packages, and ``code``: the user's own files and folders that trials import.
 
     Raises:
         EnvironmentProblem: Ray does not start or the cluster does not take us.
@@ -140,7 +143,7 @@ def ray_session(resources: Resources, machine: Machine, address: str | None = No
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.getcwd(), os.environ.get("PYTHONPATH"))))
         else:
             give_token()
-            packages = [str(CODE / "search"), str(CODE / "trainables")]
+            packages = [str(CODE / "search"), str(CODE / "trainables"), *code]
             where = {"address": address, "runtime_env": {"py_modules": packages}}
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)

@@ -27,6 +27,7 @@ from search.stores import check_uri, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
 from search.trials import Trials
+from trainables.models import own
 
 RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
 
@@ -116,7 +117,8 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     from trainables import trial
 
     space = plan.space
-    with ray_session(space.resources, plan.machine, address) as (ray, machine):
+    own_code = own.sources_here(space.values("architecture"))
+    with ray_session(space.resources, plan.machine, address, own_code) as (ray, machine):
         interrupts.listen()
         clock.gpus = machine.gpus
         watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))

@@ -14,11 +14,14 @@ from search.record import Record, read_record
 
 MARK = "SEARCH_TEST_MARK"  # environment variable by which the processes of a search are known
 PATIENCE = 10.0  # seconds in which they must be gone
-AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # of a killed node: they tell a store that is gone, for up to 60 s
 
 
-def check(folder: Path, trials: int, *, before: Record | None = None, errors: str = "", mark: str | None = None) -> Record:
+def check(folder: Path, trials: int, *, before: Record | None = None, errors: str = "", mark: str | None = None,
+          store: Path | str | None = None) -> Record:
     """Hold the search in ``folder`` against the invariants, and return its record.
+
+    ``store`` is MLflow's database: a file of SQLite, by default that of the results folder, or a URI of PostgreSQL.
 
     I1 as many trials, each once; I2 one run of MLflow each, and one parent; I3 none of them running; I4 each trial's
     epochs 1 to k without a gap, and no number twice; I5 what was finished ``before`` is as it was; I6 the best is the
@@ -28,7 +31,7 @@ def check(folder: Path, trials: int, *, before: Record | None = None, errors: st
     record = read_record(folder)
     known = list(record.trials)
     expected = list(range(trials))
-    study, store = folder / "optuna.db", folder.parent / "mlflow.db"
+    study, store = folder / "optuna.db", store or folder.parent / "mlflow.db"
     assert [trial.number for trial in known] == expected and all(trial.ending for trial in known), "I1: the record"
     assert [n for (n,) in query(study, "select number from trials order by number")] == expected, "I1: Optuna"
     states = {number: state for number, state in query(study, "select number, state from trials")}
@@ -75,16 +78,23 @@ def check(folder: Path, trials: int, *, before: Record | None = None, errors: st
     assert means[summary["trial"]] == better(unfailed or means.values()), "I6"
     assert summary["val"] == record.trials.get(summary["trial"]).ending.value, "I6"
 
-    for database in (study, store):
+    for database in (path for path in (study, store) if isinstance(path, Path)):
         assert query(database, "pragma integrity_check") == [("ok",)], "I7"
     assert not (left := alive(mark)), f"I8: {left}"
     assert "Traceback" not in errors and len(errors.splitlines()) <= 15, "I9"
     return record
 
 
-def query(store: Path, sql: str, *values: object) -> list[tuple]:
-    with closing(sqlite3.connect(store)) as connection:
-        return connection.execute(sql, values).fetchall()
+def query(store: Path | str, sql: str, *values: object) -> list[tuple]:
+    """Return the rows of a query, its values marked ``?``, from a file of SQLite or a URI of PostgreSQL."""
+    if isinstance(store, Path):
+        with closing(sqlite3.connect(store)) as connection:
+            return connection.execute(sql, values).fetchall()
+    import psycopg2
+
+    with closing(psycopg2.connect(store)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.replace("?", "%s"), values)
+        return cursor.fetchall()
 
 
 def alive(mark: str | None) -> list[str]:

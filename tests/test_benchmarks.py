@@ -31,6 +31,16 @@ def test_the_last_line_holds_the_results(name):
             assert result["every_row_there"] == {"ours": True, "callback": True}
 
 
+@SLOW
+def test_load_counts_every_row():
+    done = subprocess.run([sys.executable, "-m", "tests.benchmarks.load", "--quick"], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    untracked, tracked, writers = json.loads(done.stdout.splitlines()[-1])
+    assert untracked["trials"] == tracked["trials"] == 12 and untracked["every_row_there"] is None
+    assert tracked["every_row_there"] and writers["every_row_there"]
+
+
 def test_search_quality_replays_a_search():
     given = ["--tasks", "crossing", "--seeds", "1", "--epochs", "80"]
     done = subprocess.run([sys.executable, "-m", "tests.benchmarks.search_quality", *given], cwd=ROOT, text=True,

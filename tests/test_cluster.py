@@ -11,33 +11,57 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from tests.cluster import RAY, Cluster, cluster
+from tests.conftest import write_space
+from tests.invariants import check
+from tests.test_resume import LONG, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which(str(RAY)) is None, reason="no ray command")]
 ROOT = Path(__file__).parent.parent
-RAY = Path(sys.executable).parent / "ray"
+NETWORK = """
+from torch import nn
+
+from nets.layers import head
+
+def build(*, channels, outputs, size, dropout):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(dropout), head(channels * size * size, outputs))
+"""
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """The address of a head node of two cores, in a process of its own."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.partition(':')[2]}",
-               "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)) as head:
-        for line in head.stdout:
-            if "--block" in line:
-                break
-        yield address
-        head.terminate()
+def start(nodes: Cluster, space: Path, results: Path, *words: str, cwd: Path = ROOT) -> subprocess.Popen:
+    """Start a search in a process of its own: after one on a cluster Ray starts no node in the same process again."""
+    command = [sys.executable, "-m", "search", "run", str(space), "--results", str(results), "--address", nodes.address, *words]
+    return subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env={**os.environ, **nodes.token, "PYTHONPATH": str(ROOT)})
 
 
-@pytest.mark.skipif(shutil.which(str(RAY)) is None, reason="no ray command")
-def test_a_search_joins_a_running_cluster(cluster, space_file, tmp_path):
-    words = ["run", str(space_file), "--results", str(tmp_path / "results"), "--address", cluster, "--json"]
-    # In a process of its own: after a search on a cluster Ray starts no node in the same process again.
-    done = subprocess.run([sys.executable, "-m", "search", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
-    assert sum(outcome["trials"].values()) == 3 and outcome["trials"]["FAILED"] == 0
+def test_a_users_own_network_goes_to_the_nodes(images, tmp_path):
+    """It stands in the folder that the search is started from, as a package; the nodes were started elsewhere."""
+    (here := tmp_path / "here" / "nets").mkdir(parents=True)
+    (here / "__init__.py").write_text("")
+    (here / "layers.py").write_text("from torch import nn\n\ndef head(width, outputs):\n    return nn.Linear(width, outputs)\n")
+    (here / "flat.py").write_text(NETWORK)
+    (here.parent / "alone.py").write_text(NETWORK.replace("from nets.layers import head", "head = nn.Linear"))
+    space = write_space(tmp_path / "tiny.yaml", images)
+    with cluster(tmp_path / "cluster") as nodes:
+        words = ["--set", "space.architecture={choice: ['nets.flat:build', 'alone:build']}", "--trials", "4", "--json"]
+        process = start(nodes, space, tmp_path / "results", *words, cwd=here.parent)
+        printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    outcome = json.loads(printed)
+    assert sum(outcome["trials"].values()) == 4 and outcome["trials"]["FAILED"] == 0, outcome["failures"]
     assert outcome["registered"] == "models:/tiny@champion"
+    check(tmp_path / "results" / "tiny", 4)
+
+
+def test_a_node_that_dies_takes_no_trial_with_it(space_file, tmp_path):
+    """One of two nodes is killed with a trial on it: the trial goes on from its checkpoint on the other."""
+    results = tmp_path / "results"
+    with cluster(tmp_path / "cluster") as nodes:
+        process = start(nodes, space_file, results, *LONG)
+        wait_for(process, results / "tiny", 30)
+        nodes.workers[1].kill()
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    record = check(results / "tiny", 3, errors=errors)
+    assert not record.trials.counts()["FAILED"]

@@ -65,7 +65,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("nets", "broken", "failing", "hungry"):
+    for name in ("nets", "broken", "failing", "hungry", "pack", "pack.net"):
         sys.modules.pop(name, None)
 
 
@@ -150,3 +150,11 @@ def test_a_search_over_it_ends_in_a_model_that_predicts(here, images, capsys, mo
         served = mlflow.pyfunc.load_model(best["registered"])
     assert np.allclose(served.predict(np.zeros((1, 1, 16, 16), np.float32)).sum(), 1)
     assert not Path(sys.modules["nets"].__file__).is_relative_to(here / "nets.py")
+
+
+def test_what_other_machines_need_is_what_stands_here(here):
+    (here / "pack").mkdir()
+    (here / "pack" / "__init__.py").write_text("")
+    (here / "pack" / "net.py").write_text(NETS)
+    names = ["simple_cnn", "nets:build", "nets:deep", "pack.net:build", "torchvision.models:resnet18"]
+    assert own.sources_here(names) == [str(here / "nets.py"), str(here / "pack")]

@@ -29,10 +29,11 @@ TRIAL_SECONDS = 0.060  # what a trial may cost
 
 @dataclass
 class Epoch:
-    """What the driver asks of an epoch; there is no model to save."""
+    """What the driver asks of an epoch; there is no model to save, and nothing to go on from."""
 
     epoch: int
     model: None = None
+    checkpoint: None = None
 
     def row(self) -> dict[str, float]:
         return {"epoch": self.epoch, "accuracy": 0.5, "loss": 1.0}

@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ def source(path: str) -> Path:
     whole = import_module(path.partition(":")[0].partition(".")[0])
     file = Path(whole.__file__) if whole.__file__ else Path(next(iter(whole.__path__))) / "__init__.py"
     return file.parent if hasattr(whole, "__path__") else file
+
+
+def sources_here(architectures: Iterable[str]) -> list[str]:
+    """Return the files and folders in the current directory that hold a user's own networks: no other machine has them."""
+    sources = {source(path) for path in architectures if ":" in path}
+    return sorted(str(path) for path in sources if path.parent.resolve() == Path.cwd())
 
 
 def blame(problem: BaseException) -> str:

@@ -1,0 +1,162 @@
+"""Many trials of a trainable that does nothing: what one costs, what the driver's memory and the files grow by, and that
+every row arrives.
+
+Each way is a process of its own: `untracked` without MLflow, `tracked` with MLflow on SQLite, both with Optuna's storage, the
+record and ASHA, two trials at a time on two cores; `writers`, eight searches' writers on one SQLite store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import common
+from tests.benchmarks.overhead import SPACE, Stamps, nothing, seconds_a_trial
+from tests.benchmarks.tracking import SCORES, rows
+
+EPOCHS = 3
+MILLISECONDS = {"untracked": 150, "tracked": 200}  # what a trial may cost on two cores
+MEGABYTES, KILOBYTES_A_TRIAL = 1200, 100  # the driver's memory, and its growth
+WRITERS, WRITER_SECONDS = 8, 3.0
+
+
+@dataclass
+class Growth(Stamps):
+    """Notes, too, how much memory the driver has as trials end, in bytes."""
+
+    memory: list[int] = field(default_factory=list)
+
+    def end(self, trial: Any) -> None:
+        super().end(trial)
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+        self.memory.append(resident * os.sysconf("SC_PAGE_SIZE"))
+
+
+def search(trials: int, tracked: bool) -> dict[str, Any]:
+    """Search in this process; return what it cost, and whether MLflow's rows are the record's."""
+    from search.clock import Clock
+    from search.interrupt import Interrupts
+    from search.plan import decode, make_plan
+    from search.record import FILE, Recorder, begin_record, read_record
+    from search.run import search_trials
+    from search.space import load_space
+    from search.stores import default_uri
+    from search.tracking import Tracker
+
+    growth, started = Growth([], []), time.perf_counter()
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        folder = Path(place) / "load"
+        (folder / "weights").mkdir(parents=True)
+        (folder / "space.yaml").write_text(SPACE.format(trials=trials, epochs=EPOCHS))
+        plan = make_plan(load_space(folder / "space.yaml", ["resources.gpus=0"]))
+        record, clock = begin_record(folder, plan.space, plan.catalog.fingerprint), Clock(None)
+        interrupts = stack.enter_context(Interrupts())
+        watchers = [growth, stack.enter_context(Recorder(record, clock, interrupts.stop))]
+        with contextlib.ExitStack() as tracking:
+            if tracked:
+                watchers.append(tracking.enter_context(Tracker(default_uri(Path(place)), Path(place), plan, "load", record)))
+            data = decode(plan, folder)
+            with search_trials(plan, folder, data, record.trials, clock, interrupts, tuple(watchers), fit=nothing):
+                pass
+        seconds, tail = time.perf_counter() - started, len(growth.memory) // 2
+        files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        return {
+            "trials": len(growth.ends), "seconds": round(seconds, 1),
+            "ms_a_trial": round(1e3 * seconds_a_trial(growth.ends), 1),
+            "memory_mb": round(max(growth.memory) / 2**20),
+            "growth_kb_a_trial": round((growth.memory[-1] - growth.memory[tail]) / 1024 / (trials - tail), 1),
+            "record_kb_a_trial": round((folder / FILE).stat().st_size / 1024 / trials, 2),
+            "disk_kb_a_trial": round(files / 1024 / trials, 1),
+            "every_row_there": in_mlflow(Path(place) / "mlflow.db") == in_record(read_record(folder)) if tracked else None,
+        }
+
+
+def in_record(record: Any) -> list[tuple[str, str, int, float]]:
+    return sorted((str(trial.number), key, row["epoch"], row[key])
+                  for trial in record.trials for row in trial.rows for key in ("accuracy", "loss"))
+
+
+def in_mlflow(store: Path) -> list[tuple[str, str, int, float]]:
+    """Return the rows of finished runs."""
+    from tests.invariants import query
+
+    return sorted(query(store, """
+        select t.value, m.key, m.step, m.value from metrics m join tags t on t.run_uuid = m.run_uuid
+        join runs r on r.run_uuid = m.run_uuid where t.key = 'trial' and r.status = 'FINISHED'"""))
+
+
+def write(place: Path, number: int, trials: int) -> float:
+    """Deliver the trials of one search to a shared store; return the longest time that a delivery took."""
+    from search.endings import decide
+    from search.plan import make_plan
+    from search.record import begin_record
+    from search.space import load_space
+    from search.stores import default_uri
+    from search.tracking import Tracker
+    from search.trials import Trial
+
+    (folder := place / f"search{number}").mkdir()
+    (folder / "space.yaml").write_text(SPACE.format(trials=trials, epochs=EPOCHS))
+    plan = make_plan(load_space(folder / "space.yaml"))
+    longest = 0.0
+    with Tracker(default_uri(place), place, plan, folder.name, begin_record(folder, plan.space, "")) as tracker:
+        for one in range(trials):
+            trial = Trial(one, {}, plan.space.trial_config({"dropout": 0.1}))
+            tracker.begin(trial)
+            for row in rows(one, EPOCHS):
+                trial.rows.append(row)
+                tracker.epoch(trial, row)
+            trial.end(decide(trial.rows, "accuracy", EPOCHS))
+            tracker.end(trial)
+            began = time.perf_counter()
+            while tracker.run_of(trial) is None:
+                time.sleep(0.01)
+            longest = max(longest, time.perf_counter() - began)
+    return longest
+
+
+def writers(trials: int) -> dict[str, Any]:
+    """Let `WRITERS` processes deliver to one store that is not there yet."""
+    from tests.invariants import query
+
+    with tempfile.TemporaryDirectory() as place, multiprocessing.get_context("spawn").Pool(WRITERS) as pool:
+        longest = max(pool.starmap(write, [(Path(place), number, trials) for number in range(WRITERS)]))
+        [(there,)] = query(Path(place) / "mlflow.db", f"select count(*) from metrics where key in {SCORES}")
+        expected = WRITERS * trials * EPOCHS * len(SCORES)
+        return {"longest_seconds": round(longest, 2), "rows": there, "every_row_there": there == expected}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="a few trials: does it still run?")
+    parser.add_argument("--one", choices=["untracked", "tracked", "writers"])
+    given = parser.parse_args()
+    trials = 12 if given.quick else given.trials
+    if given.one:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = writers(trials) if given.one == "writers" else search(trials, given.one == "tracked")
+        return print(json.dumps(found))
+    results = []
+    for way, most in MILLISECONDS.items():
+        found = common.in_process("tests.benchmarks.load", "--one", way, "--trials", trials)
+        reached = (found["ms_a_trial"] <= most and found["memory_mb"] <= MEGABYTES
+                   and found["growth_kb_a_trial"] <= KILOBYTES_A_TRIAL and found["every_row_there"] is not False)
+        results.append({"benchmark": f"load {way}", "most_ms_a_trial": most, "reached": reached, **found})
+        print(f"  {results[-1]}", flush=True)
+    found = common.in_process("tests.benchmarks.load", "--one", "writers", "--trials", max(2, trials // 100))
+    results.append({"benchmark": "load writers", "reached": found["every_row_there"], **found})
+    print(json.dumps([{**result, "device": common.device()} for result in results]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Faults at random moments, again and again: `python -m tests.faults [FAULT …] --repetitions N`."""

@@ -1,0 +1,317 @@
+"""Inflict faults on real searches at random moments with fixed seeds, and print a row each.
+
+    python -m tests.faults                      # all of them
+    python -m tests.faults F1 F3 --repetitions 10
+
+Each repetition is a search of 6 trials in processes of its own. Afterwards `tests.invariants.check` looks whether all holds
+that must. The numbers are those of FAULTS.md's table; a row says what the fault cost in the worst repetition. Some need
+root, or a minute's silence of a server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+from search.record import FILE, read_record
+from tests.cluster import cluster
+from tests.faults.searches import MOMENTS, Search, Toll
+from tests.invariants import MARK
+from tests.mlflow_server import served
+from trainables.files import checkpoint_epochs, checkpoint_folder
+
+LOCKED_SECONDS = 25  # MLflow waits for 20
+DISK = 48 * 2**20
+AT_ONCE = 4
+
+Fault = Callable[[Path, Random, ExitStack], Search]
+
+
+def killed(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL of the driver, up to three times in one search."""
+    search = Search(place)
+    for epochs in sorted(random.sample(range(*MOMENTS), random.randint(1, 3))):
+        search.wait(epochs)
+        search.kill()
+        search.note()
+        search.resume()
+    search.end()
+    return search
+
+
+def signalled(*signals: int) -> Fault:
+    def fault(place: Path, random: Random, stack: ExitStack) -> Search:
+        search = stopped(Search(place), random, signals)
+        search.note()
+        search.resume()
+        search.end()
+        return search
+
+    return fault
+
+
+def stopped(search: Search, random: Random, signals: tuple[int, ...]) -> Search:
+    """Send the signals 0.15 s apart, and hold the search to the status that it must end with."""
+    search.wait(random.randint(*MOMENTS))
+    for number in signals:
+        search.process.send_signal(number)
+        time.sleep(0.15)
+    assert (status := search.end()) == 128 + signals[-1], f"ended with {status}"
+    return search
+
+
+def worker_killed(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL of the process that trains one of the trials; the search goes on by itself."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.note()
+    os.kill(random.choice(list(processes(search.mark, "ray::ImplicitFunc"))), signal.SIGKILL)
+    search.hit()
+    search.end()
+    return search
+
+
+def ray_killed(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL of Ray's node on this machine: the driver must say so and end."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.note()
+    for process in processes(search.mark, "raylet/raylet"):
+        os.kill(process, signal.SIGKILL)
+    assert (status := search.end()) == 5, f"ended with {status}"
+    search.resume()
+    search.end()
+    return search
+
+
+def node_killed(place: Path, random: Random, stack: ExitStack) -> Search:
+    """One of two nodes of a cluster dies with the trial that is on it."""
+    nodes = stack.enter_context(cluster(place / "cluster"))
+    search = Search(place, "--address", nodes.address, **nodes.token)
+    search.wait(random.randint(*MOMENTS))
+    search.note()
+    nodes.workers[random.randint(0, 1)].kill()
+    search.hit()
+    search.end()
+    return search
+
+
+def disk_full(place: Path, random: Random, stack: ExitStack) -> Search:
+    """The results are on a disk that somebody else fills; then there is room again."""
+    results = place / "results"
+    results.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", results], check=True)
+    stack.callback(subprocess.run, ["umount", "--lazy", results], check=True)
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.note()
+    filler = results / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(2**16)):
+                pass
+        except OSError:
+            pass
+    assert (status := search.end()) == 5, f"ended with {status}"
+    filler.unlink()
+    search.resume()
+    search.end()
+    return search
+
+
+def record_torn(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL, and the record's end is lost from a random byte on."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.kill()
+    search.note()
+    path = search.folder / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: random.randint(whole.index(b"\n") + 1, len(whole) - 1)])
+    search.before = read_record(search.folder)
+    search.resume()
+    search.end()
+    return search
+
+
+def checkpoint_damaged(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL, and of every running trial the newest checkpoint, or all, are torn, changed or gone."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.kill()
+    search.note()
+    for trial in search.before.trials.running():
+        folder = checkpoint_folder(search.folder, trial.number)
+        epochs = checkpoint_epochs(folder)
+        for epoch in epochs[: random.choice((1, len(epochs)))]:
+            damage(random.choice((folder / f"{epoch}.json", folder / f"{epoch}.safetensors")), random)
+    search.resume()
+    search.end()
+    return search
+
+
+def damage(path: Path, random: Random) -> None:
+    content = bytearray(path.read_bytes())
+    place = random.randrange(len(content))
+    match random.choice(("torn", "changed", "gone")):
+        case "torn":
+            path.write_bytes(content[:place])
+        case "changed":
+            content[place] ^= 1 << random.randrange(8)
+            path.write_bytes(content)
+        case "gone":
+            path.unlink()
+
+
+def server_away(comes_back: bool) -> Fault:
+    def fault(place: Path, random: Random, stack: ExitStack) -> Search:
+        server = stack.enter_context(served(place))
+        search = Search(place, "--tracking", server.uri)
+        search.store = Path(server.store.removeprefix("sqlite:///"))
+        search.wait(moment := random.randint(*MOMENTS))
+        search.note()
+        server.kill()
+        search.hit()
+        if comes_back:
+            search.wait(moment + 3)
+            server.start()
+            search.end()
+        else:
+            assert (status := search.end()) == 5, f"ended with {status}"
+            server.start()
+            search.resume()
+            search.end()
+        return search
+
+    return fault
+
+
+def store_locked(place: Path, random: Random, stack: ExitStack) -> Search:
+    """Another process holds MLflow's SQLite file for longer than MLflow waits."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.note()
+    with closing(sqlite3.connect(search.results / "mlflow.db")) as other:
+        other.execute("begin exclusive")
+        search.hit()
+        time.sleep(LOCKED_SECONDS)
+        other.rollback()
+    search.end()
+    return search
+
+
+def at_once(place: Path, random: Random, stack: ExitStack) -> Search:
+    """Several searches start together on a store that is not there yet; the last one's toll stands for all."""
+    searches = [Search(place, name=f"tiny{number}") for number in range(AT_ONCE)]
+    for search in searches:
+        search.end()
+    tolls = [search.toll() for search in searches]
+    assert not (broken := [toll.broken for toll in tolls if toll.broken]), broken
+    return searches[-1]
+
+
+def moved(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL, and the results folder is moved before the search goes on."""
+    search = Search(place)
+    search.wait(random.randint(*MOMENTS))
+    search.kill()
+    search.note()
+    search.results = shutil.move(search.results, place / "elsewhere")
+    search.resume()
+    search.end()
+    assert not (place / "results").exists(), "wrote to the old place"
+    return search
+
+
+def processes(mark: str, command: str) -> Iterator[int]:
+    """Yield the processes that carry ``mark`` and whose command line holds ``command``."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0")
+            if ours and command.encode() in (process / "cmdline").read_bytes():
+                yield int(process.name)
+        except OSError:
+            continue  # it has ended, or is not ours
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and what FAULTS.md says of Ray Tune with its MLflow callback."""
+
+    what: str
+    inflict: Fault
+    stock: str
+
+
+CASES = {
+    "F1": Case("kill -9 of the driver, 1 to 3 times", killed, "5 of 42 epochs redone, 2 duplicates, 2 orphans"),
+    "F2": Case("SIGINT", signalled(signal.SIGINT), "status 0: half a search passes for a whole one"),
+    "F3": Case("SIGTERM", signalled(signal.SIGTERM), "status 134, no snapshot"),
+    "F4": Case("two SIGINTs", signalled(signal.SIGINT, signal.SIGINT), "not measured"),
+    "F7": Case("kill -9 of a worker", worker_killed, "goes on with max_failures, which is 0 unless set"),
+    "F8": Case("one of two nodes killed", node_killed, "goes on with max_failures, else fails"),
+    "F12": Case("Ray's node on this machine killed", ray_killed, "silent for more than 110 s"),
+    "F14": Case("disk full, then not", disk_full, "not restorable, 10 of 14 trials lost"),
+    "F15": Case("record torn at a random byte", record_torn, "starts over, silently"),
+    "F16": Case("checkpoints torn, changed or gone", checkpoint_damaged, "not measured"),
+    "F18": Case("tracking server killed, started again", server_away(True), "freezes for 250 s, then ends"),
+    "F18 for ever": Case("tracking server killed, back for the resume", server_away(False), "freezes for 250 s, then ends"),
+    "F21": Case(f"MLflow's SQLite file locked for {LOCKED_SECONDS} s", store_locked, "not measured"),
+    "F22": Case(f"{AT_ONCE} searches at once on a fresh store", at_once, "0 of 8, store broken"),
+    "F26": Case("results folder moved", moved, "writes to the old place"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--repetitions", type=int, default=10)
+    given = parser.parse_args()
+    if unknown := [name for name in given.faults if name not in CASES]:
+        parser.error(f"no fault {unknown[0]!r}; there are {', '.join(CASES)}")
+    print("| fault | held | trials lost | epochs redone | duplicates | orphans | seconds to recover | stock |")
+    print("|---" * 8 + "|")
+    results = {name: repeated(name, given.repetitions) for name in given.faults or CASES}
+    print(json.dumps(results))
+    sys.exit(any(toll["broken"] for tolls in results.values() for toll in tolls))
+
+
+def repeated(name: str, repetitions: int) -> list[dict]:
+    """Inflict a fault so many times, and print its row."""
+    case = CASES[name]
+    tolls = [once(name, number) for number in range(repetitions)]
+    worst = [max(getattr(toll, key) for toll in tolls) for key in ("lost", "redone", "duplicates", "orphans", "seconds")]
+    held = sum(not toll.broken for toll in tolls)
+    cells = [f"{name} {case.what}", f"{held} of {repetitions}", *(f"{value:.0f}" for value in worst), case.stock]
+    print(f"| {' | '.join(cells)} |", flush=True)
+    return [asdict(toll) for toll in tolls]
+
+
+def once(name: str, number: int) -> Toll:
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as place, ExitStack() as stack:
+        try:
+            toll = CASES[name].inflict(Path(place), Random(f"{name} {number}"), stack).toll()
+        except AssertionError as problem:
+            toll = Toll(0, 0, 0, 0, 0.0, (str(problem).splitlines() or ["failed"])[0])
+        for process in processes(place, ""):
+            os.kill(process, signal.SIGKILL)  # of a search that hangs
+    if toll.broken:
+        print(f"{name}, repetition {number}: {toll.broken}", file=sys.stderr, flush=True)
+    return toll
+
+
+if __name__ == "__main__":
+    main()
