@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from search import folder as folders
 from search.clock import Clock
-from search.endings import Kind
 from search.finish import Outcome, finish
 from search.interrupt import Interrupts
 from search.limits import Screen
 from search.output import output_to
 from search.packing import Packing
-from search.plan import Plan, decode, make_plan
+from search.plan import decode, make_plan
 from search.prior import gather
 from search.progress import Progress, Silent
 from search.record import Record, Recorder, begin_record, check_data
-from search.repeats import Reserve, Workers, train_again
+from search.repeats import Reserve, train_again
 from search.report import last_page
-from search.resources import check_address, ray_session
+from search.resources import check_address
 from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
-from search.trials import Trials
-from trainables.models import own
-
-RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
+from search.tuning import search_trials
 
 
 @folders.private_files()
@@ -98,54 +94,3 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 outcome = finish(plan, folder, results / "cache", trials, repeats, tracker, clock, interrupts)
                 tracker.attach([*write_table(plan, folder, trials), *last_page(folder, (plan.catalog, plan.split))])
                 return outcome
-
-
-@contextmanager
-def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
-                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=(),
-                  priors=()) -> Iterator[Workers]:
-    """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
-
-    Then yield the workers, which live as long as the context.
-    ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
-    ``past`` are the events of a record, whose trials are in ``trials``; ``priors`` those of earlier searches.
-    """
-    from ray import tune
-
-    from search.scheduler import Asha, Deadline
-    from search.searcher import OptunaSearcher, create_study
-    from trainables import trial
-
-    space = plan.space
-    own_code = own.sources_here(space.values("architecture"))
-    with ray_session(space.resources, plan.machine, address, own_code) as (ray, machine):
-        interrupts.listen()
-        clock.gpus = machine.gpus
-        watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))
-        searcher = OptunaSearcher(space, create_study(space, folder, priors), trials, clock, watchers, refuses, forbids,
-                                  stop=interrupts.stop)
-        scheduler = Asha(space)
-        scheduler.restore(past)
-        workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)
-        train = tune.with_parameters(trial.train, fit=workers.fit, arrays=workers.arrays, metrics=tuple(space.modes),
-                                     formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs)
-        tuner = tune.Tuner(
-            tune.with_resources(train, machine.per_trial()),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=-1,
-                max_concurrent_trials=machine.concurrent,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name="ray", storage_path=str(folder.resolve()), stop=Deadline(clock, interrupts), verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-            ),
-        )
-        if clock.left > 0:
-            tuner.fit()
-        searcher.close(None if interrupts.stopped else Kind.BUDGET)
-        yield workers
-    interrupts.listen()  # Ray's end has put back what SIGTERM does by itself

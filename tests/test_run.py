@@ -30,10 +30,11 @@ from search.interrupt import Interrupts
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
 from search.record import read_record
-from search.run import run_search, search_trials
+from search.run import run_search
 from search.space import load_space
 from search.stores import default_store
 from search.trials import Trials
+from search.tuning import search_trials
 from tests import fits
 from tests.conftest import free_port, write_images, write_space
 from trainables.export import predict, read_model, task_of
