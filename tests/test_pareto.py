@@ -221,6 +221,7 @@ class TestOneSearch:
         assert {point.trial for point in outcome.front} <= kept
 
 
+@pytest.mark.slow
 def test_a_grid_may_have_several_objectives(tmp_path, space_file):
     grid = ["search=grid", "space.learning_rate=0.01", "space.architecture={choice: [simple_cnn, conv3_fc2]}", "name=grid",
             "schedule.max_epochs=1", "budget.trials=4", TWO]

@@ -63,11 +63,10 @@ def postgres() -> Iterator[Postgres]:
 def test_two_searches_at_once_while_the_server_and_its_database_are_killed(postgres, space_file, tmp_path):
     results = tmp_path / "results"
     with served(tmp_path, postgres.uri.replace("postgresql", "postgresql+psycopg2")) as server:
-        words = ["run", str(space_file), "--results", str(results), "--tracking-uri", server.uri, "--trials", "8", *LONG]
-        searches = {}
-        for name in ("one", "two"):
-            searches[name] = start(*words, "--name", name, mark=str(results))
-            wait_for(searches[name], results / name, 1)
+        words = ["run", str(space_file), "--results", str(results), "--tracking-uri", server.uri, "--trials", "24", *LONG]
+        searches = {name: start(*words, "--name", name, mark=str(results)) for name in ("one", "two")}
+        for name, process in searches.items():
+            wait_for(process, results / name, 1)
         server.kill()
         postgres.crash()
         for name, process in searches.items():
@@ -77,4 +76,4 @@ def test_two_searches_at_once_while_the_server_and_its_database_are_killed(postg
         said = {name: process.communicate(timeout=300)[1] for name, process in searches.items()}
         for name, process in searches.items():
             assert process.returncode == 0, said[name]
-            check(results / name, 8, errors=said[name], store=postgres.uri)
+            check(results / name, 24, errors=said[name], store=postgres.uri)

@@ -163,6 +163,7 @@ class TestSampler:
         assert straight.ask(1) == restored.ask(1)
 
 
+@pytest.mark.slow
 def test_a_search_from_an_earlier_one_counts_its_own_trials_and_needs_no_old_folder(space_file, tmp_path):
     results, shown = tmp_path / "results", io.StringIO()
     run_search(load_space(space_file), results=results)

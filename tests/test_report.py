@@ -510,6 +510,7 @@ def test_where_the_data_is_gone_the_page_says_so(shown, tmp_path, capsys):
     assert page.tables == {name: table for name, table in shown.page.tables.items() if name != "conflicts"}
 
 
+@pytest.mark.slow
 def test_a_search_in_which_all_failed(space_file, tmp_path):
     space = load_space(space_file, ["space.batch_size=2", "budget.trials=1"])
     with pytest.raises(NoUsableTrial):
@@ -520,6 +521,7 @@ def test_a_search_in_which_all_failed(space_file, tmp_path):
     assert page.figures.keys() == {"best", "curves", "timeline", "macs", "parameters", "slice-learning_rate"}
 
 
+@pytest.mark.slow
 def test_a_grid_of_one_trial(space_file, tmp_path):
     space = load_space(space_file, ["search=grid", "space.learning_rate=0.01", "space.batch_size={choice: [8, 16]}",
                                     "budget.trials=1", "schedule.max_epochs=1"])

@@ -66,6 +66,7 @@ def test_killed_and_resumed(space_file, tmp_path):
     assert "models:/tiny@champion" in printed and not list((results / "tiny").glob("checkpoints/*"))
 
 
+@pytest.mark.slow
 def test_a_finished_search_is_extended(space_file, tmp_path):
     results = tmp_path / "results"
     first = run_search(load_space(space_file), results=results)

@@ -42,6 +42,7 @@ def moody(tmp_path, monkeypatch) -> None:
     sys.modules.pop("moody", None)
 
 
+@pytest.mark.slow
 def test_a_search_of_which_much_failed_is_complete_with_a_status_of_its_own(moody, tmp_path, images, capsys):
     space = write_space(tmp_path / "tiny.yaml", images, trials=4, epochs=1)
     words = ["--set", "space.architecture=moody:build", "--set", "space.batch_size={choice: [8, 12]}"]
