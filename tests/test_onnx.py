@@ -53,7 +53,7 @@ def test_the_file_alone_answers_as_the_network(architecture, target, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted(MODELS.keys() - {"unet_small", "alexnet_fcn"}))
 def test_every_network_can_be_exported(architecture, tmp_path):
-    size = 224 if architecture == "vit_b_16" else 64
+    size = {"alexnet_small": 128, "vit_b_16": 224}.get(architecture, 64)  # those take no smaller ones
     model, card = made(architecture, TASKS["classification"][1], size)
     write_onnx(tmp_path / "model.onnx", model, task_of(card), card)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, size, size), np.uint8)
