@@ -12,7 +12,7 @@ import numpy as np
 
 from search.endings import Kind, State
 from search.parameters import Choice, Parameter
-from search.pareto import scalarised
+from search.pareto import expected_cover
 from search.ranks import normal_scores
 from search.space import Space
 from search.surrogate import Observations, Surrogate, expected_improvement
@@ -20,7 +20,7 @@ from search.trials import Prior
 
 STARTUP = 8  # trials before the model is asked
 RANDOM_SHARE = 0.1  # of the later trials, so that a wrong model cannot keep the search away from anything
-CANDIDATES = 16  # few, so that they spread over all that is promising: the model's errors are worst at its own optimum
+CANDIDATES = 48  # not all that a model could be asked for: its errors are worst at its own optimum
 MOST_DRAWS = 1000  # for one candidate that is allowed and new
 MOST_LISTED = 100_000  # combinations of a space that is gone through when draws find nothing new
 MOST_OBSERVATIONS = 200  # that the model learns from; an ask takes their number to the third
@@ -48,7 +48,8 @@ class Sampler:
     A Gaussian process (`search.surrogate`) sees the values at comparable epochs, the rungs, beside the last value of a
     trial that still runs; it predicts the last epoch. The next configuration is that of a few random ones of which most
     improvement is expected. Values are taken by rank, so that one diverged trial or a change of scale does not matter.
-    Several objectives are made one (`search.pareto.scalarised`), with weights drawn anew for every configuration.
+    With several objectives each has a process of its own, and what is expected to be covered beside what the trials so
+    far cover decides (`search.pareto.expected_cover`).
 
     Args:
         space: what it draws from, through `Space.draw`.
@@ -65,7 +66,7 @@ class Sampler:
         self._tried: dict[int, Tried] = {}
         self._used: set[Hashable] = set()
         self._parameters: dict[str, Parameter] = {}  # by label, as they are met
-        self._surrogate: tuple[int, Surrogate] = 0, Surrogate(0)
+        self._surrogates: tuple[int, list[Surrogate]] = 0, []
         combinations = space.combinations()
         listed = space.search == "grid" or (combinations is not None and combinations <= MOST_LISTED)
         self._every = space.every() if listed else iter(())
@@ -185,38 +186,41 @@ class Sampler:
     # What is learnt
 
     def _most_promising(self, candidates: list[Suggestions]) -> int:
-        """Return the index of the candidate of which most improvement over the best trial so far is expected."""
-        known, begun = self._observations(), self._known
-        if len(set(known.trials.tolist())) < 2:
+        """Return the index of the candidate of which most improvement over the trials so far is expected."""
+        observed, begun = self._observations(), self._known
+        if len(set(observed[0].trials.tolist())) < 2:
             return 0
         points = self._points([tried.suggestions for tried in begun] + candidates)
         tried, new = points[: len(begun)], points[len(begun):]
-        surrogate = self._model(points.shape[1])
-        surrogate.fit(known)
         running = np.flatnonzero([one.running for one in begun])
-        if len(running):  # taken to end as expected, so that what runs is not asked for again
-            expected, _ = surrogate.predict(tried[running], running)
-            surrogate.condition(known.and_also(Observations(tried[running], np.ones(len(running)), running, expected)))
-        best = surrogate.predict(tried)[0].max()  # as predicted, not as seen, which chance flatters
-        return int(expected_improvement(*surrogate.predict(new), best).argmax())
+        outlooks = []
+        for surrogate, known in zip(self._models(points.shape[1]), observed, strict=True):
+            surrogate.fit(known)
+            if len(running):  # taken to end as expected, so that what runs is not asked for again
+                expected, _ = surrogate.predict(tried[running], running)
+                surrogate.condition(known.and_also(Observations(tried[running], np.ones(len(running)), running, expected)))
+            outlooks.append((surrogate.predict(tried)[0], *surrogate.predict(new)))  # as predicted: chance flatters what is seen
+        found, mean, deviation = map(np.column_stack, zip(*outlooks, strict=True))
+        if len(outlooks) == 1:
+            return int(expected_improvement(mean[:, 0], deviation[:, 0], found.max()).argmax())
+        return int(expected_cover(found, mean, deviation, self._random).argmax())
 
-    def _model(self, axes: int) -> Surrogate:
-        """Return the model, begun afresh where a parameter was met for the first time."""
-        if self._surrogate[0] != axes:
-            self._surrogate = axes, Surrogate(axes)
-        return self._surrogate[1]
+    def _models(self, axes: int) -> list[Surrogate]:
+        """Return the model of each objective, begun afresh where a parameter was met for the first time."""
+        if self._surrogates[0] != axes:
+            self._surrogates = axes, [Surrogate(axes) for _ in self._signs]
+        return self._surrogates[1]
 
-    def _observations(self) -> Observations:
-        """Return the values at comparable epochs: of the highest rungs first, and the newest, where they are too many."""
+    def _observations(self) -> list[Observations]:
+        """Return each objective's values at comparable epochs: the highest rungs', and the newest, where they are too many."""
         begun = self._known
         rows = sorted((epoch, index, value) for index, tried in enumerate(begun) for epoch, value in self._comparable(tried))
         rows = rows[-MOST_OBSERVATIONS:]
         epochs, indices = (np.array([row[part] for row in rows], int) for part in (0, 1))
         values = np.array([row[2] for row in rows]).reshape(-1, len(self._signs))
-        weights = self._random.dirichlet(np.ones(len(self._signs)))
         times = np.log(epochs) / math.log(self._last) if self._last > 1 else np.ones(len(rows))
         points = self._points([tried.suggestions for tried in begun])[indices]
-        return Observations(points, times, indices, normal_scores(scalarised(values, weights)))
+        return [Observations(points, times, indices, normal_scores(column)) for column in values.T]
 
     def _comparable(self, tried: Tried) -> Iterator[tuple[int, tuple[float, ...]]]:
         """Yield epoch and values at each rung that a trial came to, and the last value of one that still runs."""

@@ -11,7 +11,7 @@ import pytest
 from search import views
 from search.endings import Ending, Kind, State, decide
 from search.front import Cover
-from search.pareto import crowding, gains, hypervolume, layers, merits, scalarised
+from search.pareto import crowding, expected_cover, gains, hypervolume, layers, merits
 from search.resume import resume_search
 from search.run import run_search
 from search.rungs import Rungs
@@ -53,11 +53,6 @@ class TestOrder:
         values = np.array([[0.0, 10.0], [1.0, 8.0], [4.0, 2.0], [10.0, 0.0], [0.5, 1.0]])
         assert merits(values).tolist() == [4.5, 2, 3, 4.5, 1]
 
-    def test_weights_choose_between_the_objectives(self):
-        values = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0], [-np.inf, -np.inf]])
-        best = [int(scalarised(values, np.array(weights)).argmax()) for weights in ((0.9, 0.1), (0.5, 0.5), (0.1, 0.9))]
-        assert best == [0, 1, 2] and scalarised(values, np.array([0.5, 0.5])).argmin() == 3
-
 
 class TestHypervolume:
     @pytest.mark.parametrize("objectives", [1, 2, 3])
@@ -72,6 +67,24 @@ class TestHypervolume:
         rows = [(0.75, 2.0), (0.75, 3.0), (0.4, 1.0), (1.0, 3.0), (0.8, 2.0)]
         found = [cover.add({"accuracy": accuracy, "macs_g": macs}) for accuracy, macs in rows]
         np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.5 + 0.25, 0.6 + 0.2])
+
+
+class TestExpectedCover:
+    FOUND = np.array([[0.0, 4.0], [2.0, 2.0], [4.0, 0.0], [1.0, 1.0]])
+
+    def expected(self, mean, deviation=1e-9, seed=0):
+        return expected_cover(self.FOUND, np.array(mean), np.full((len(mean), 2), deviation), np.random.default_rng(seed))
+
+    def test_what_is_certain_is_valued_in_proportion_to_what_the_front_grows_by(self):
+        certain = [[3.0, 3.0], [1.5, 3.5], [6.0, 0.5], [4.0, 4.0], [1.5, 1.0], [0.0, 0.0]]
+        grown = [hypervolume(np.vstack([self.FOUND, one]), np.zeros(2)) - hypervolume(self.FOUND, np.zeros(2)) for one in certain]
+        found = np.mean([self.expected(certain, seed=seed) for seed in range(200)], axis=0)
+        np.testing.assert_allclose(found / found.sum(), np.array(grown) / sum(grown), atol=0.01)
+        assert grown[-2:] == [0, 0] == found[-2:].tolist()
+
+    def test_what_is_uncertain_may_grow_it_although_its_mean_does_not(self):
+        beaten_surely, beaten_perhaps = self.expected([[1.5, 1.5]])[0], self.expected([[1.5, 1.5]], 1.0)[0]
+        assert beaten_surely == 0 < beaten_perhaps
 
 
 class TestEndings:

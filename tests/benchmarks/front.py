@@ -137,14 +137,15 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", help="by default all")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=1248)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     given = parser.parse_args()
     tables, costs = read_tables(given.curves), costs_of(given.curves)
     jobs = [(way, task, tables[task], costs, seed, given.epochs)
-            for task in given.tasks or tables for seed in range(given.seeds) for way in WAYS]
+            for task in given.tasks or tables for seed in range(given.seeds) for way in given.ways]
     with ProcessPoolExecutor() as pool:
         found = list(pool.map(one, jobs))
     summary = {}
-    for way in WAYS:
+    for way in given.ways:
         covered, finished, regret = np.array([row[1:] for row in found if row[0] == way]).T
         error = covered.std() / math.sqrt(max(1, len(covered) - 1))
         summary[way] = {"covered": round(float(covered.mean()), 3), "error": round(float(error), 3),
