@@ -10,7 +10,7 @@ from search.endings import Stop
 from search.sections import Budget
 
 RESERVE_SHARE, RESERVE_SECONDS = 0.1, 30.0
-AGAIN_SHARE = 0.1
+AGAIN_SHARE = 0.2
 
 
 @dataclass
@@ -21,8 +21,7 @@ class Clock:
         wall: seconds from the first line to the last, None for no limit.
         gpu_seconds: seconds of all GPUs together, each of the ``gpus`` counted as used from the start; None for no limit.
         spent: seconds that went by before, in a search that is resumed.
-        again: seconds that training the best trials again will take, as far as they are known; at most `AGAIN_SHARE` of the
-            budget are kept back for it.
+        again: seconds that are kept back for training the best trials again, as far as these are known.
         over: whether there are to be no trials any more, whatever time is left.
     """
 
@@ -67,7 +66,12 @@ class Clock:
             return 0.0
         if self.seconds is None:
             return math.inf
-        return self.left_again - min(self.again, AGAIN_SHARE * self.seconds)
+        return self.left_again - min(self.again, self.most_again)
+
+    @property
+    def most_again(self) -> float:
+        """Seconds that may be kept back for training trials again; infinite where there is no limit."""
+        return math.inf if self.seconds is None else AGAIN_SHARE * self.seconds
 
     @property
     def left_again(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import typing
 
 from trainables.errors import BadInput
@@ -65,3 +67,14 @@ def state_after(problem: BaseException | None) -> str:
     if problem is None:
         return "complete"
     return "interrupted" if isinstance(problem, (Interrupted, KeyboardInterrupt)) else "failed"
+
+
+def disk_is_full(problem: BaseException | None) -> bool:
+    """Tell whether a full disk stands behind ``problem``, in whatever a library has wrapped it."""
+    while problem is not None:
+        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(problem):
+            return True
+        if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False

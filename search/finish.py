@@ -181,6 +181,7 @@ def registered(plan: Plan, folder: Path, outcome: Outcome, model: nn.Module, tas
                                   verdict=version.verdict, seconds=clock.elapsed)
     tags = {"best_trial": str(outcome.trial), "model": version.uri}
     tracker.summarise(measured(outcome), tags, outcome.details, version.model_id)
+    tracker.mark_best(outcome.trial)
     write_summary(folder, dataclasses.asdict(outcome))
     return outcome
 

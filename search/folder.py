@@ -10,13 +10,13 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from search.errors import SpaceError, state_after
+from search.errors import EnvironmentProblem, SearchError, SpaceError, disk_is_full, state_after
 from search.redact import redacted
 from search.space import check_name
 from search.trials import Trial, Trials
@@ -152,15 +152,21 @@ def tidy(folder: Path, trials: Trials) -> None:
 
 @contextmanager
 def summarised(folder: Path, trials: Trials) -> Iterator[None]:
-    """Keep the search's state in its summary, however the search ends."""
-    write_summary(folder, {"name": folder.name, "state": "running", "pid": os.getpid()})
+    """Keep the search's state in its summary, however the search ends.
+
+    Raises:
+        EnvironmentProblem: the disk was full, whatever was written there; the summary may then be an older one.
+    """
     try:
+        write_summary(folder, {"name": folder.name, "state": "running", "pid": os.getpid()})
         yield
     except BaseException as problem:
-        reason = str(problem) or type(problem).__name__
-        state = state_after(problem)
-        write_summary(folder, {"name": folder.name, "state": state, "reason": reason, "trials": trials.counts()})
-        raise
+        if disk_is_full(problem) and not isinstance(problem, SearchError):
+            problem = EnvironmentProblem(f"{folder}: the disk is full; make room and go on with `resume {folder.name}`")
+        summary = {"state": state_after(problem), "reason": str(problem) or type(problem).__name__, "trials": trials.counts()}
+        with suppress(OSError):
+            write_summary(folder, {"name": folder.name, **summary})
+        raise problem
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:

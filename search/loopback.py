@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+from search.errors import EnvironmentProblem
+
+ESSENTIAL = ("raylet", "gcs_server")  # Ray's processes without which nothing goes on
+LOOK_SECONDS = 0.5
 
 
 @contextmanager
@@ -16,11 +22,13 @@ def private_ray() -> Iterator[str]:
     Whoever reaches Ray's ports can run code in it. By itself Ray opens them on every network of the machine, and its
     session's folder to every user. What it cannot do without listens on 127.0.0.1 and asks for the token: the store of
     its state, the node's manager and objects, the agent of runtime environments, the driver and each worker. The token
-    is in the environment of these processes and in no file.
+    is in the environment of these processes and in no file, and afterwards this process has again what the user gave it.
     """
     from ray._private import ray_constants
 
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # once a process: Ray reads it once
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in own}
+    tell_ray(own)
     on_networks = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's switch for macOS and Windows, which no argument of `init` reaches
     try:
@@ -30,6 +38,48 @@ def private_ray() -> Iterator[str]:
             yield os.path.join(folder, "ray")
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = on_networks
+        tell_ray(before)
+
+
+def tell_ray(environment: Mapping[str, str | None]) -> None:
+    """Set or take away these environment variables, and let Ray, which reads them once a process, read them again."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    Config.initialize("")  # first, or a thread of Ray that still runs asks for a token that is gone
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def died() -> EnvironmentProblem | None:
+    """Return the problem that the private Ray has died, if it has: a search then waits for ever, or ends without a word."""
+    from ray._private import worker
+
+    for kind, process in worker._global_node.dead_processes() if worker._global_node else ():
+        if kind in ESSENTIAL:
+            how = f"its process {kind!r} ended with status {process.returncode}"
+            return EnvironmentProblem(f"Ray on this machine died ({how}); go on with `resume`")
+    return None
+
+
+@contextmanager
+def watched(stop: Callable[[EnvironmentProblem], None]) -> Iterator[None]:
+    """Tell ``stop`` when the private Ray has died."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            if problem := died():
+                return stop(problem)
+
+    threading.Thread(target=look, name="ray-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def give_token() -> None:

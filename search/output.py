@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -24,8 +24,9 @@ def output_to(log: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with suppress(OSError):  # a full disk
+                sys.stdout.flush()
+                sys.stderr.flush()
             for copy, number in zip(saved, (1, 2), strict=True):
                 os.dup2(copy, number)
                 os.close(copy)

@@ -69,8 +69,11 @@ class Plan:
         return (*self.space.warnings, *found)
 
 
-def make_plan(space: Space, machine: Machine | None = None) -> Plan:
+def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | None = None) -> Plan:
     """Read the data's rows, split them, and hold every choice of ``space`` against them. Creates nothing.
+
+    Args:
+        catalog: the data, where it need not be read.
 
     Raises:
         SpaceError: the first thing that does not fit, with the place in the space file.
@@ -78,7 +81,7 @@ def make_plan(space: Space, machine: Machine | None = None) -> Plan:
     try:
         machine = machine or this_machine(space.resources)
         _check_budget(space, machine)
-        catalog = scan(space.data)
+        catalog = scan(space.data) if catalog is None else catalog
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
         _check_starts(space)

@@ -23,6 +23,7 @@ from search.about import About, read_about
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
+from search.in_memory import found_again
 from search.redact import redacted
 from search.repeats import Repeat
 from search.resources import Machine
@@ -155,7 +156,7 @@ class Reader:
         if first["event"] != "search" or first["format"] != FORMAT:
             raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
         self.folder, self.first = folder, first
-        self.space = read_space(Document(**first["document"]))
+        self.space = found_again(read_space(Document(**first["document"])), folder)
         self.trials = Trials(self.space.objective.name, self.space.objective.mode, self.space.modes)
         self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
         self.about = read_about(first["about"]) if first.get("about") else None
@@ -214,7 +215,8 @@ def read_ending(written: dict[str, Any]) -> Ending:
 class Recorder:
     """Watcher that notes every event in the record, in some microseconds each; a thread sees to it that the disk has them.
 
-    Where the disk takes no more, ``stop`` is told the problem, once, and nothing is noted any more.
+    Where the disk takes no more, ``stop`` is told the problem, once, and nothing is noted any more: each method then returns
+    False, and nobody is to hear of what the record does not have.
 
     Args:
         record: what the file holds by now; a torn last line is cut off.
@@ -235,31 +237,33 @@ class Recorder:
                    versions=provenance.versions(), origin=without_passwords(provenance.tags()),
                    machine=machine and dataclasses.asdict(machine))
 
-    def begin(self, trial: Trial) -> None:
-        self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),
-                   started=trial.started)
+    def begin(self, trial: Trial) -> bool:
+        return self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),
+                          started=trial.started)
 
-    def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
-        self._note("epoch", number=trial.number, row=row)
+    def epoch(self, trial: Trial, row: dict[str, Any]) -> bool:
+        return self._note("epoch", number=trial.number, row=row)
 
-    def end(self, trial: Trial) -> None:
-        self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended)
+    def end(self, trial: Trial) -> bool:
+        return self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended)
 
     def again(self, repeat: Repeat) -> None:
         self._note("again", repeat=dataclasses.asdict(repeat))
 
-    def _note(self, event: str, **what: Any) -> None:
+    def _note(self, event: str, **what: Any) -> bool:
         line = json.dumps({"event": event, "at": round(self._clock.elapsed, 3), **what}, default=repr).encode() + b"\n"
         if self._file.closed:
-            return
+            return False
         try:
             if self._file.write(line) < len(line):
                 raise OSError(None, "the disk is full")
             self._dirty = True
+            return True
         except OSError as problem:
             self._file.close()
             what = f"{self._path}: the record cannot be written ({problem.strerror})"
             self._stop(EnvironmentProblem(f"{what}; make room and go on with `resume {self._path.parent.name}`"))
+            return False
 
     def _sync(self) -> None:
         while not self._closing.wait(SYNC_SECONDS):

@@ -154,7 +154,10 @@ def affordable(candidates: Sequence[Trial], baseline: Trial | None, finish: Fini
 
 
 class Reserve:
-    """Watcher that lets the clock keep back what training again will take, by the trials that finished so far."""
+    """Watcher that lets the clock keep back what training again will take, by the trials that finished so far.
+
+    That is what there will be time for, and nothing where even the least of it would not fit: the trials have it then.
+    """
 
     def __init__(self, plan: Plan, trials: Trials, clock: Clock):
         self._finish, self._machines, self._trials, self._clock = plan.space.finish, plan.machine.concurrent, trials, clock
@@ -171,8 +174,8 @@ class Reserve:
 
     def _look(self) -> None:
         finished = [trial for trial in self._trials.ranked()[: max(1, self._finish.top)] if trial.ending.state is State.COMPLETE]
-        jobs = jobs_for(finished[: self._finish.top], self._finish.seeds, ())
         refit = max(map(seconds_of, finished), default=0.0) if self._finish.refit else 0.0
+        jobs = affordable(finished, None, self._finish, (), self._machines, self._clock.most_again - refit)
         self._clock.again = makespan(jobs, self._machines) + refit if jobs or refit else 0.0
 
 

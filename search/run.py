@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from numpy.typing import ArrayLike
+
 from search import folder as folders
 from search.clock import Clock
 from search.finish import Outcome, finish
+from search.in_memory import keep, with_images
 from search.interrupt import Interrupts
 from search.limits import Screen
 from search.output import output_to
@@ -26,14 +29,20 @@ from search.stores import check_uri, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
 from search.tuning import search_trials
+from trainables.data import Catalog
 
 
 @folders.private_files()
-def run_search(space: Space, *, name: str | None = None, results: str | Path = "results", tracking: str | None = None,
-               address: str | None = None, fit=None, progress: Progress | None = None, sources: Sequence[str] = ()) -> Outcome:
+def run_search(space: Space, *, images: ArrayLike | None = None, labels: ArrayLike | None = None,
+               classes: ArrayLike | None = None, name: str | None = None, results: str | Path = "results",
+               tracking: str | None = None, address: str | None = None, fit=None, progress: Progress | None = None,
+               sources: Sequence[str] = ()) -> Outcome:
     """Search ``space``; return what was found, which is then also registered in MLflow and written below ``results``.
 
     Args:
+        images: images in memory that take the place of the space's data source, uint8 (n, height, width),
+            (n, height, width, 3) or (n, 3, height, width); they are kept in the search's folder.
+        labels: the class of each, (n,), as a name or a whole number; ``classes`` names the numbers from 0.
         name: name of the search, by default the space's.
         tracking: MLflow tracking URI; wins over the space file and MLFLOW_TRACKING_URI.
         address: address of a Ray cluster to join; by default trials run on this machine.
@@ -47,14 +56,19 @@ def run_search(space: Space, *, name: str | None = None, results: str | Path = "
     """
     results = Path(results)
     folder = folders.claim(results, space.name if name is None else name)
-    return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress, sources=sources)
+    catalog = None
+    if images is not None or labels is not None:
+        space, catalog = with_images(space, folder, images, labels, classes)
+    return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress, sources=sources,
+                   catalog=catalog)
 
 
 def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str | None = None, address: str | None = None,
-            fit=None, progress: Progress | None = None, clock: Clock | None = None, sources: Sequence[str] = ()) -> Outcome:
+            fit=None, progress: Progress | None = None, clock: Clock | None = None, sources: Sequence[str] = (),
+            catalog: Catalog | None = None) -> Outcome:
     """Search ``space`` in ``folder``, from the beginning or, where there is a ``record``, from what it tells.
 
-    The ``clock`` is by default that of the space's budget.
+    The ``clock`` is by default that of the space's budget; a ``catalog`` is data in memory, which is kept in the folder.
     """
     clock = clock or Clock.of(space.budget, record.spent if record else 0.0)
     progress = progress or Silent()
@@ -63,7 +77,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     progress.phase("reading the data")
     uri = check_uri(tracking_uri(space, results, tracking))
     check_address(address)
-    plan = make_plan(space)
+    plan = make_plan(space, catalog=catalog)
     if record:
         check_data(record, plan.catalog.fingerprint)
     priors = gather(plan, results, sources, progress.note)
@@ -73,6 +87,8 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     screen = Screen(plan, results / "cache")
 
     with nullcontext() if record else folders.made(folder):
+        if catalog is not None:
+            keep(catalog, folder)
         record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
         trials = record.trials
         with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 from search.clock import Clock
 from search.endings import Kind, State, Stop, decide, unscored
 from search.errors import EnvironmentProblem
+from search.loopback import died
 from search.space import Space
 from search.study import Asked, Study, create_study
 from search.trials import Trial, Trials
@@ -96,6 +97,8 @@ class OptunaSearcher(Searcher):
             self._tell_watchers("epoch", trial, row)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if error and (problem := died()):
+            return self._stop(problem)
         failure = (Kind.LOST, "its worker process died, see search.log") if error else None
         if result and not error:
             self.on_trial_result(trial_id, result)
@@ -121,8 +124,10 @@ class OptunaSearcher(Searcher):
         self._tell_watchers("end", trial)
 
     def _tell_watchers(self, event: str, *arguments: Any) -> None:
+        """Tell the watchers in their order, up to one that answers False: what could not be recorded is to have no effect."""
         for watcher in self._watchers:
-            getattr(watcher, event)(*arguments)
+            if getattr(watcher, event)(*arguments) is False:
+                return
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Ray pickles its searcher for a restore that is never asked for."""

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.endings import Ending, State, unscored
+from search.errors import EnvironmentProblem
 from search.parameters import Choice, Float, Int, Parameter
 from search.sampler import Sampler
 from search.space import Space
@@ -25,6 +26,7 @@ from search.sqlite import commit_without_waiting, create_write_ahead, remove
 from search.trials import Prior, Trial, Trials
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+Halt = Callable[[EnvironmentProblem], None]
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
 
 
@@ -40,10 +42,14 @@ def suggest(asked: optuna.Trial, name: str, parameter: Parameter) -> Any:
     raise TypeError(f"cannot draw {parameter!r}")
 
 
-def create_study(space: Space, folder: Path, priors: Sequence[Prior] = ()) -> Study:
+def throw(problem: EnvironmentProblem) -> None:
+    raise problem
+
+
+def create_study(space: Space, folder: Path, priors: Sequence[Prior] = (), stop: Halt = throw) -> Study:
     """Create the search's study, in an SQLite file of its own that takes the place of any that is there.
 
-    Its sampler has learnt from the ``priors``, which are not in the study.
+    Its sampler has learnt from the ``priors``, which are not in the study. ``stop`` is told why the file cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     remove(folder / "optuna.db")
@@ -51,7 +57,8 @@ def create_study(space: Space, folder: Path, priors: Sequence[Prior] = ()) -> St
     storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
     commit_without_waiting(storage.engine)
     record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], folder.name)
-    return Study(space, Sampler(space, priors), storage, record)
+    storage.set_study_system_attr(record, "study:metric_names", list(space.modes))  # as its dashboard calls the objectives
+    return Study(space, Sampler(space, priors), storage, record, stop)
 
 
 def frozen(trial: Trial, space: Space) -> FrozenTrial:
@@ -93,17 +100,18 @@ class Study:
     """Ask and tell. Trials live in memory, since Optuna's SQL takes longer to ask for one than to sample it.
 
     A trial has the same number in memory and in the file, which is Optuna's own, written by a thread in the order of
-    events: a killed process loses what it had not written in some milliseconds. A write that fails is raised by the
-    next call.
+    events: a killed process loses what it had not written in some milliseconds. Of a write that failed ``stop`` is told at
+    the next call: the search must end, and its record has all that the file lacks.
 
     Args:
         sampler: says what is tried.
         storage: where it is recorded.
         record: id of the recorded study in ``storage``.
+        stop: takes the problem that ends the search; by default it is raised.
     """
 
-    def __init__(self, space: Space, sampler: Sampler, storage: BaseStorage, record: int):
-        self._space, self._sampler, self._storage, self._record = space, sampler, storage, record
+    def __init__(self, space: Space, sampler: Sampler, storage: BaseStorage, record: int, stop: Halt = throw):
+        self._space, self._sampler, self._storage, self._record, self._stop = space, sampler, storage, record, stop
         directions = [DIRECTIONS[mode] for mode in space.modes.values()]
         self._memory = optuna.create_study(directions=directions, sampler=RandomSampler(seed=space.data.seed))
         self._ids: dict[int, int] = {}
@@ -168,9 +176,11 @@ class Study:
         self._writes.append(self._writer.submit(function, *arguments))
 
     def _check(self) -> None:
-        """Let go of the writes that are done, and raise what one of them raised."""
+        """Let go of the writes that are done, and tell of one that failed."""
         while self._writes and self._writes[0].done():
-            self._writes.popleft().result()
+            if problem := self._writes.popleft().exception():
+                reason = str(problem.__cause__ or problem).splitlines()[0]
+                self._stop(EnvironmentProblem(f"optuna.db cannot be written ({reason}); mend that and go on with `resume`"))
 
     def _create(self, number: int, trial: FrozenTrial) -> None:
         self._ids[number] = self._storage.create_new_trial(self._record, trial)

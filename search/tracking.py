@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from search import provenance, views
-from search.champion import ALIAS, Registered, beats
+from search.champion import Registered
 from search.endings import State
-from search.errors import SearchError, state_after
+from search.errors import EnvironmentProblem, SearchError, state_after
 from search.front import Cover, reference_of
 from search.plan import Plan
 from search.record import Record
 from search.redact import redacted
+from search.registry import Registry
 from search.space import Space
-from search.stores import answering, default_store, first_line, one_at_a_time, refused, relocate, unreachable
+from search.stores import answering, first_line, one_at_a_time, refused, relocate, unreachable
 from search.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 Event = tuple[str, Trial, dict[str, Any]]
+Answer = TypeVar("Answer")
 
 
 class Tracker:
@@ -217,13 +219,14 @@ class Tracker:
         for start in range(MAX_METRICS, len(metrics), MAX_METRICS):
             self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
         self.client.log_batch(run_id, metrics=metrics[:MAX_METRICS], params=_params(trial, self._space) if begun else (),
-                              tags=_ending_tags(trial) if ended else ())
+                              tags=_ending_tags(trial, self._plan.rungs) if ended else ())
         if ended:
             status = "FAILED" if trial.ending.state == "FAILED" else "FINISHED"
             self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
 
     def _create(self, trial: Trial) -> str:
-        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self._id, "trial": str(trial.number)}
+        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self._id, "trial": str(trial.number),
+                "architecture": trial.config.architecture}
         run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
                                      run_name=f"{self.name} trial {trial.number}", tags=tags)
         return run.info.run_id
@@ -247,14 +250,31 @@ class Tracker:
 
     def _close(self, status: str, seconds: float) -> None:
         self.flush(seconds)
-        with answering(self.uri):
-            for number in set(self._runs) - {trial.number for trial in self._ended}:
-                self.client.set_terminated(self._runs[number], "KILLED")
-            known = {self.parent, *self._runs.values()}
-            for run in self._made(self.experiment_id):
-                if run.info.run_id not in known:
-                    self.client.delete_run(run.info.run_id)
-            self.client.set_terminated(self.parent, status)
+        self._asked(lambda: self._end(status), seconds)
+
+    def _end(self, status: str) -> None:
+        for number in set(self._runs) - {trial.number for trial in self._ended}:
+            self.client.set_terminated(self._runs[number], "KILLED")
+        known = {self.parent, *self._runs.values()}
+        for run in self._made(self.experiment_id):
+            if run.info.run_id not in known:
+                self.client.delete_run(run.info.run_id)
+        self.client.set_terminated(self.parent, status)
+
+    def _asked(self, ask: Callable[[], Answer], seconds: float | None = None) -> Answer:
+        """Return what MLflow answers, asked again for so many seconds while it is away, by default `CLOSE_SECONDS`.
+
+        It may have done all or half of what it was asked to and lost the answer: to ask again must then come to the same.
+        """
+        deadline = time.monotonic() + (CLOSE_SECONDS if seconds is None else seconds)
+        while True:
+            try:
+                with answering(self.uri):
+                    return ask()
+            except EnvironmentProblem:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(FLUSH_SECONDS)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> None:
         """Deliver everything now, trying again for so many seconds.
@@ -281,73 +301,29 @@ class Tracker:
 
         stamp, step = int(max(trial.ended for trial in self._ended) * 1000), len(self._ended)
         found = [Metric(key, value, stamp, step, model_id) for key, value in metrics.items()]
-        with answering(self.uri):
-            self.client.log_batch(self.parent, metrics=found, tags=[RunTag(key, value) for key, value in tags.items()])
-            self.client.log_dict(self.parent, details, "sealed.json")
+        named = [RunTag(key, value) for key, value in tags.items()]
+        self._asked(lambda: self.client.log_batch(self.parent, metrics=found, tags=named))
+        self._asked(lambda: self.client.log_dict(self.parent, details, "sealed.json"))
+
+    def mark_best(self, number: int) -> None:
+        """Tag the run of the best trial as such, and no other."""
+        self._asked(lambda: self._mark(number))
+
+    def _mark(self, number: int) -> None:
+        for run in self._made(self.experiment_id):
+            if run.data.tags.get("best"):
+                self.client.delete_tag(run.info.run_id, "best")
+        self.client.set_tag(self._runs[number], "best", "true")
 
     def attach(self, files: Iterable[Path]) -> None:
         """Give the parent run ``files`` as artifacts."""
-        with answering(self.uri):
-            for path in files:
-                self.client.log_artifact(self.parent, str(path))
+        for path in files:
+            self._asked(partial(self.client.log_artifact, self.parent, str(path)))
 
     def register(self, model: Path, example: np.ndarray, outputs: np.ndarray, tags: dict[str, str], card: str) -> Registered:
-        """Log the model folder with signature and input example, and register it, as `champion` if it is the better one.
-
-        The folder is logged as it is, beside the code that loads it: no pickle is written or read. Weights that this
-        search has registered already are not registered twice.
-
-        Args:
-            example: float32 images (n, channels, size, size) in 0..1, as the model takes them.
-            outputs: what the model makes of them.
-            tags: what its version is compared by, from `champion.tags_of`.
-            card: description of the version.
-        """
-        sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
-        with answering(self.uri):
-            known = self.client.search_model_versions(f"name = '{self.name}' and run_id = '{self.parent}'")
-            same = next((old for old in known if old.tags.get("sha256") == sha256), None)
-            version, model_id = (same.version, same.tags.get("model_id")) if same else self._log_model(model, example, outputs)
-            for name, value in {**tags, "sha256": sha256, "model_id": model_id or ""}.items():
-                self.client.set_model_version_tag(self.name, version, name, value)
-            self.client.update_model_version(self.name, version, card)
-            return self._crown(str(version), model_id or None, tags)
-
-    def _crown(self, version: str, model_id: str | None, tags: dict[str, str]) -> Registered:
-        """Give the alias to ``version`` unless it is another's who is not beaten."""
-        present = self.client.get_registered_model(self.name).aliases.get(ALIAS)
-        champion, verdict = True, "the first version"
-        if present is not None and str(present) != version:
-            old = self.client.get_model_version(self.name, present).tags
-            champion, verdict = beats(tags, str(present), old)
-        elif present is not None:
-            verdict = "the champion already"
-        if champion:
-            self.client.set_registered_model_alias(self.name, ALIAS, version)
-        uri = f"models:/{self.name}@{ALIAS}" if champion else f"models:/{self.name}/{version}"
-        return Registered(version, uri, model_id, champion, verdict)
-
-
-    def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray) -> tuple[str, str]:
-        """Log and register the model folder; return its version, and the id of the logged model."""
-        import mlflow
-        from mlflow.models import infer_signature
-
-        from trainables.export import code
-
-        with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):
-            info = mlflow.pyfunc.log_model(
-                name="model", loader_module="trainables.export", data_path=str(model),
-                code_paths=code(model), signature=infer_signature(example, outputs),
-                input_example=example, pip_requirements=requirements(), registered_model_name=self.name,
-            )
-        return str(info.registered_model_version), info.model_id
-
-
-def requirements() -> list[str]:
-    """Return what a server needs beside the logged code."""
-    names = ("mlflow", "torch", "torchvision", "numpy", "safetensors", "pillow")
-    return [f"{name}=={provenance.version(name)}" for name in names]
+        """Log and register the model folder, as `registry.Registry.register` says."""
+        registry = Registry(self.client, self.uri, self.name, self.experiment_id, self.parent, self._asked)
+        return registry.register(model, example, outputs, tags, card)
 
 
 def _params(trial: Trial, space: Space) -> list[Any]:
@@ -358,11 +334,13 @@ def _params(trial: Trial, space: Space) -> list[Any]:
     return [Param(key, str(value)) for key, value in config if key not in not_set][:MAX_PARAMS]
 
 
-def _ending_tags(trial: Trial) -> list[Any]:
+def _ending_tags(trial: Trial, rungs: Iterable[int]) -> list[Any]:
+    """Return what runs are filtered by: how the trial ended, and the last rung that it came to, as its epoch."""
     from mlflow.entities import RunTag
 
-    ending = trial.ending
-    tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message}
+    ending, rung = trial.ending, max((rung for rung in rungs if rung <= trial.epoch), default=None)
+    tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message,
+            "rung": rung and str(rung)}
     return [RunTag(key, value) for key, value in tags.items() if value]
 
 

@@ -10,6 +10,7 @@ from search import folder as folders
 from search.clock import Clock
 from search.endings import Kind
 from search.interrupt import Interrupts
+from search.loopback import watched
 from search.plan import Plan
 from search.repeats import Workers
 from search.resources import ray_session
@@ -37,12 +38,12 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
 
     space = plan.space
     own_code = own.sources_here(space.values("architecture"))
-    with ray_session(space.resources, plan.machine, address, own_code) as (ray, machine):
+    with ray_session(space.resources, plan.machine, address, own_code) as (ray, machine), watched(interrupts.stop):
         interrupts.listen()
         clock.gpus = machine.gpus
         watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))
-        searcher = OptunaSearcher(space, create_study(space, folder, priors), trials, clock, watchers, refuses, forbids,
-                                  stop=interrupts.stop)
+        searcher = OptunaSearcher(space, create_study(space, folder, priors, interrupts.stop), trials, clock, watchers, refuses,
+                                  forbids, stop=interrupts.stop)
         scheduler = Asha(space)
         scheduler.restore(past)
         workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)

@@ -150,7 +150,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
         *([f"{'formula':<10}{summary['formula']}"] if summary.get("formula") else []),
         *seeds(summary.get("candidates", [])),
         f"{summary['metric']:<9} {score_text(summary['val'])} on the validation rows "
-        f"(picked as the best of all trials, so it flatters{flattery(summary)})",
+        f"(picked as the best of all trials, so it tends to flatter{flattery(summary)})",
         f"{'':<10}{score_text(summary['test'])} on the {summary['test_rows']} sealed rows that no trial saw; 95 % interval "
         f"{score_text(low)} to {score_text(high)} ({summary['interval_method']})",
         *worth(summary),
@@ -190,7 +190,7 @@ def files(exports: list[dict[str, Any]]) -> Iterator[str]:
 
 def flattery(summary: dict[str, Any]) -> str:
     """Return by how much the validation score is better than the sealed one."""
-    return "" if summary.get("optimism") is None else f", here by {amount(summary['optimism'], summary['metric'])}"
+    return "" if summary.get("optimism") is None else f": {amount(summary['optimism'], summary['metric'])} over the sealed score"
 
 
 def worth(summary: dict[str, Any]) -> Iterator[str]:

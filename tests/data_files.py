@@ -95,6 +95,12 @@ def make_csv(root: Path, delimiter: str = ",", encoding: str = "utf-8") -> DataC
     return DataConfig(source="csv", root=str(root), labels="labels.csv", group_column="person")
 
 
+def make_arrays(root: Path) -> DataConfig:
+    root.mkdir(parents=True, exist_ok=True)
+    np.savez(root / "parts.npz", images=noise(0, (12, 10, 8, 3)), labels=["yes", "no"] * 6)
+    return DataConfig(source="arrays", root=str(root / "parts.npz"))
+
+
 def make_aidea(root: Path) -> DataConfig:
     return DataConfig(source="aidea", root=str(write_aidea(root, AIDEA_LABELS)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,12 +72,13 @@ class Proxy(ThreadingHTTPServer):
     """Hands requests on to an MLflow server, as its ``mood`` says.
 
     The moods: ``well``; ``dead``, closes the connection; ``mute``, the server does the work and its answer is lost;
-    ``busy``, answers 503; ``slow``, takes a second. ``met`` counts the requests that met another mood than ``well``.
+    ``busy``, answers 503; ``slow``, takes a second. It has it where the pattern ``where`` is
+    found in the path of a request, and ``met`` counts the requests that met another mood than ``well``.
     """
 
     def __init__(self, server: Server):
         super().__init__(("127.0.0.1", 0), Forward)
-        self.behind, self.mood, self.met = server.uri, "well", 0
+        self.behind, self.mood, self.where, self.met = server.uri, "well", "", 0
         self.uri = f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Proxy:
@@ -96,7 +98,7 @@ class Forward(BaseHTTPRequestHandler):
         self.close_connection = True
         if not self.raw_requestline or not self.parse_request():
             return
-        mood = self.server.mood
+        mood = self.server.mood if re.search(self.server.where, self.path) else "well"
         self.server.met += mood != "well"
         if mood == "dead":
             return

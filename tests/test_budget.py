@@ -11,6 +11,7 @@ from search.clock import Clock
 from search.endings import Ending, State, Stop
 from search.errors import SpaceError
 from search.plan import make_plan
+from search.repeats import Reserve
 from search.resources import share_out
 from search.searcher import OptunaSearcher, create_study
 from search.sections import Resources
@@ -37,10 +38,31 @@ def test_what_is_left(wall, gpu_seconds, gpus, whole, first, left) -> None:
     assert whole is None or clock.tightest is first
 
 
-@pytest.mark.parametrize(("again", "left"), [(20.0, 250.0), (1000.0, 240.0)], ids=["what it takes", "but no more than a tenth"])
+@pytest.mark.parametrize(("again", "left"), [(20.0, 250.0), (1000.0, 210.0)], ids=["what it takes", "but no more than a fifth"])
 def test_what_is_kept_back_for_training_again(again: float, left: float) -> None:
     clock = Clock(300.0, again=again)
     assert clock.left == pytest.approx(left, abs=1) and clock.left_again == pytest.approx(270.0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [
+        pytest.param((40.0, 22.0, 80.0), 225.0, id="two once more, side by side, for which there is time"),
+        pytest.param((4.0, 4.0, 4.0), 253.0, id="all of it, three rounds of two"),
+        pytest.param((60.0, 60.0, 60.0), 270.0, id="nothing where nothing would fit"),
+    ],
+)
+def test_only_what_can_be_used_is_kept_back(space_file: Path, seconds: tuple[float, ...], left: float) -> None:
+    """Five seconds go by until a worker has torch; two trials at a time; 270 s until what is kept back for the rest."""
+    plan = make_plan(load_space(space_file, ["finish={top: 3, seeds: 3}"]), share_out(2, 0, Resources()))
+    trials, clock = Trials("accuracy", "max"), Clock(300.0)
+    reserve = Reserve(plan, trials, clock)
+    for number, whole in enumerate(seconds):
+        rows = [{"epoch": 1, "accuracy": 0.9 - number / 10, "seconds": whole}]
+        trials.add(trial := Trial(number, {}, TrialConfig(), rows))
+        trial.end(Ending(State.COMPLETE, value=rows[0]["accuracy"]))
+        reserve.end(trial)
+    assert clock.left == pytest.approx(left, abs=1)
 
 
 def test_gpu_hours_without_a_gpu_are_refused(space_file: Path) -> None:

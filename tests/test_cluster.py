@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from search.run import run_search
+from search.space import load_space
 from tests.cluster import RAY, Cluster, cluster
 from tests.conftest import write_space
 from tests.invariants import check
@@ -29,7 +31,6 @@ def build(*, channels, outputs, size, dropout):
 
 
 def start(nodes: Cluster, space: Path, results: Path, *words: str, cwd: Path = ROOT) -> subprocess.Popen:
-    """Start a search in a process of its own: after one on a cluster Ray starts no node in the same process again."""
     command = [sys.executable, "-m", "search", "run", str(space), "--results", str(results), "--address", nodes.address, *words]
     return subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env={**os.environ, **nodes.token, "PYTHONPATH": str(ROOT)})
@@ -65,3 +66,15 @@ def test_a_node_that_dies_takes_no_trial_with_it(space_file, tmp_path):
     assert process.returncode == 0, errors
     record = check(results / "tiny", 3, errors=errors)
     assert not record.trials.counts()["FAILED"]
+
+
+def test_one_process_searches_here_there_and_here_again(space_file, tmp_path, monkeypatch):
+    """What Ray keeps of one search, such as its token, is not in the way of the next."""
+    space = load_space(space_file, ["budget.trials=1", "schedule.max_epochs=1"])
+    with cluster(tmp_path / "cluster", workers=1) as nodes:
+        for name, value in nodes.token.items():
+            monkeypatch.setenv(name, value)
+        for number, address in enumerate((None, nodes.address, None, nodes.address)):
+            run_search(space, name=f"tiny{number}", results=tmp_path / "results", address=address)
+            check(tmp_path / "results" / f"tiny{number}", 1)
+            assert {name: os.environ[name] for name in nodes.token} == nodes.token

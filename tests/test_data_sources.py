@@ -15,6 +15,7 @@ from PIL import Image
 from tests.data_files import (
     AIDEA_LABELS,
     make_aidea,
+    make_arrays,
     make_cifar10,
     make_csv,
     make_fashion_mnist,
@@ -47,6 +48,7 @@ SOURCES = {
     "csv with semicolons": (lambda root: make_csv(root, ";"), 12, ("no", "yes"), 3),
     "csv with tabs": (lambda root: make_csv(root, "\t"), 12, ("no", "yes"), 3),
     "csv with a byte-order mark": (lambda root: make_csv(root, encoding="utf-8-sig"), 12, ("no", "yes"), 3),
+    "arrays": (make_arrays, 12, ("no", "yes"), 3),
     "aidea": (make_aidea, 24, CLASSES, 1),
     "elpv": (make_elpv, 2624, ("functional", "defective"), 1),
     "fashion_mnist": (make_fashion_mnist, 60, None, 1),

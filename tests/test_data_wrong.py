@@ -8,12 +8,14 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data_files import (
     AIDEA_LABELS,
     csv_lines,
     make_aidea,
+    make_arrays,
     make_cifar10,
     make_csv,
     make_fashion_mnist,
@@ -104,6 +106,12 @@ def csv_file(root: Path, text: str) -> DataConfig:
 
 def aidea_with(root: Path, label: str) -> DataConfig:
     return DataConfig(source="aidea", root=str(write_aidea(root, AIDEA_LABELS + [label])))
+
+
+def arrays_with(root: Path, **arrays: object) -> DataConfig:
+    root.mkdir()
+    np.savez(root / "parts.npz", **arrays)
+    return DataConfig(source="arrays", root=str(root / "parts.npz"))
 
 
 def without(make, *names: str):
@@ -260,6 +268,16 @@ WRONG = {
         overwritten(make_fashion_mnist, "t10k-labels-idx1-ubyte", b"\0\0\x08\1\0\0\0\x14" + bytes([77] * 20)),
         "label 77 names none of the 10 classes",
     ),
+    "no file of arrays": (without(make_arrays, "parts.npz"), "parts.npz does not exist; give the file of the data set"),
+    "a folder instead of a file of arrays": (lambda root: DataConfig(source="arrays", root=str(make_arrays(root) and root)),
+                                             "is a folder, not a file"),
+    "a file of no arrays": (overwritten(make_arrays, "parts.npz", HTML), "parts.npz: no arrays can be read from it ("),
+    "a file without labels": (lambda root: arrays_with(root, images=noise(0, (4, 8, 8))), "no array 'labels' in it"),
+    "a pickle among the arrays": (
+        lambda root: arrays_with(root, images=noise(0, (4, 8, 8)), labels=np.array([{}] * 4)),
+        "no arrays can be read from it (Object arrays cannot be loaded when allow_pickle=False)",
+    ),
+    "wrong arrays": (lambda root: arrays_with(root, images=noise(0, (4, 8)), labels=[0] * 4), "images: shape (4, 8); give"),
     "no batch": (
         without(make_cifar10, "cifar-10-batches-py/data_batch_3"),
         "data_batch_3; unpack cifar-10-python.tar.gz",

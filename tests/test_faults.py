@@ -1,22 +1,75 @@
-"""The script that repeats faults still runs: one search that is killed, resumed and held against the invariants."""
+"""The script that repeats faults still runs: searches that are hit, resumed and held against the invariants. And full disks."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+
+from search.errors import EnvironmentProblem, Interrupted, disk_is_full
+from search.folder import read_summary, summarised
+from search.space import load_space
+from search.study import create_study
+from search.trials import Trials
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_a_killed_search_costs_no_trial_and_no_row():
-    done = subprocess.run([sys.executable, "-m", "tests.faults", "F1", "--repetitions", "1"], cwd=ROOT, text=True,
+@pytest.mark.parametrize(("fault", "statuses"), [("F1", {-9}), ("F12", {5})], ids=["driver killed", "Ray killed"])
+def test_a_fault_costs_no_trial_and_no_row(fault, statuses):
+    done = subprocess.run([sys.executable, "-m", "tests.faults", fault, "--repetitions", "1"], cwd=ROOT, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    [toll] = json.loads(done.stdout.splitlines()[-1])["F1"]
+    [toll] = json.loads(done.stdout.splitlines()[-1])[fault]
     assert (toll["lost"], toll["duplicates"], toll["orphans"], toll["broken"]) == (0, 0, 0, "")
-    assert toll["statuses"][-1] == 0 and set(toll["statuses"][:-1]) == {-9}
+    assert toll["statuses"][-1] == 0 and set(toll["statuses"][:-1]) == statuses
+
+
+def fill() -> None:
+    with open("/dev/full", "wb", buffering=0) as file:
+        file.write(b"one byte too many")
+
+
+def fill_a_database() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("pragma max_page_count = 1")
+        connection.execute("create table one (too many)")
+
+
+@pytest.mark.parametrize("act", [fill, fill_a_database])
+def test_a_full_disk_is_one_line_whoever_meets_it(act: Callable[[], None], tmp_path):
+    with pytest.raises(EnvironmentProblem, match="the disk is full; make room and go on with `resume "):
+        with summarised(tmp_path, Trials("accuracy", "max")):
+            try:
+                act()
+            except Exception as problem:
+                raise RuntimeError("a library's own words") from problem
+    summary = read_summary(tmp_path)
+    assert summary["state"] == "failed" and "the disk is full" in summary["reason"]
+
+
+def test_other_problems_stay_what_they_are(tmp_path):
+    assert not disk_is_full(FileNotFoundError(2, "No such file or directory"))
+    with pytest.raises(Interrupted), summarised(tmp_path, Trials("accuracy", "max")):
+        raise Interrupted(15)
+    assert read_summary(tmp_path)["state"] == "interrupted"
+
+
+def test_a_study_that_cannot_be_written_stops_the_search_and_raises_nothing_into_rays_loop(space_file, tmp_path):
+    told: list[EnvironmentProblem] = []
+    study = create_study(load_space(space_file), tmp_path, stop=told.append)
+    asked = study.ask()
+    study._writes[-1].result()
+    event.listen(study._storage.engine, "connect", lambda connection, _: connection.execute("pragma query_only = 1"))
+    study._storage.engine.dispose()  # whoever connects now may write no more
+    study.report(asked, {"epoch": 1, "accuracy": 0.5})
+    study.close()
+    assert "optuna.db cannot be written ((sqlite3.OperationalError) attempt to write a readonly database)" in str(told[0])

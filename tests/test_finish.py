@@ -247,6 +247,7 @@ class TestAWholeFinish:
             outcome.trial, outcome.test, outcome.extras, outcome.baseline)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_again_costs_the_search_nothing(tmp_path, space_file):
     outcome = run_search(load_space(space_file, ["finish={top: 2, seeds: 2}"]), results=tmp_path / "results", fit=fails_again)
     assert any("failed when it was trained again from seed 1: error" in note for note in outcome.notes)

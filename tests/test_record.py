@@ -11,7 +11,9 @@ from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError
 from search.record import FILE, Recorder, begin_record, read_record
+from search.searcher import OptunaSearcher
 from search.space import load_space
+from search.study import create_study
 from search.trials import Trial
 
 ROWS = [{"epoch": 1, "accuracy": 1 / 3, "loss": math.inf, "time": 1.5}, {"epoch": 2, "accuracy": math.nan, "time": 2.5}]
@@ -117,3 +119,25 @@ def test_a_full_disk_stops_the_search(space, tmp_path):
         recorder.start(space.budget, None)
     [problem] = problems
     assert isinstance(problem, EnvironmentProblem) and "No space left on device" in str(problem) and "resume" in str(problem)
+
+
+class Told:
+    """A watcher that counts what it is told."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def begin(self, trial: Trial) -> None:
+        self.begun += 1
+
+
+def test_what_the_record_does_not_have_nobody_hears_of(space, tmp_path):
+    """Else MLflow has epochs that `resume` trains again, and then twice."""
+    record, told = begin_record(tmp_path, space, ""), Told()
+    with Recorder(record, Clock(None), print) as recorder, open("/dev/full", "ab", buffering=0) as full:
+        searcher = OptunaSearcher(space, create_study(space, tmp_path), record.trials, Clock(None), (recorder, told), stop=print)
+        searcher.suggest("first")
+        recorder._file.close()
+        recorder._file = full
+        searcher.suggest("second")
+    assert told.begun == 1 and len(read_record(tmp_path).trials) == 1

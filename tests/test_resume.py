@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from search import provenance
 from search.errors import EnvironmentProblem, SpaceError
 from search.folder import held
-from search.record import FILE, read_record
-from search.resume import resume_search
+from search.record import FILE, begin_record, read_record
+from search.resume import changes, resume_search
 from search.run import run_search
 from search.space import load_space
 from tests.conftest import write_images
@@ -64,6 +66,15 @@ def test_killed_and_resumed(space_file, tmp_path):
     assert process.returncode == 0, errors
     check(results / "tiny", 3, before=before, errors=errors, mark=str(results))
     assert "models:/tiny@champion" in printed and not list((results / "tiny").glob("checkpoints/*"))
+
+
+def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
+    record = begin_record(tmp_path, load_space(space_file), "fingerprint")
+    record = dataclasses.replace(record, versions={**provenance.versions(), "torch": "1.0"})
+    [line] = changes(record)
+    assert line.startswith("torch was 1.0 and is ") and line.endswith("numbers may differ in their last digits")
+    space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
+    assert "was edited since: the search goes on with what it began with" in list(changes(record))[1]
 
 
 @pytest.mark.slow

@@ -92,13 +92,14 @@ class Spy(Silent):
         self.addresses: list[object] = []
         self.found: list[str] = []
         self.modes: set[int] = set()
-        self.strangers = ""
+        self.strangers = self.token = ""
 
     def end(self, trial: object) -> None:
         self.addresses = listening(family(os.getpid()))
         [session] = Path(tempfile.gettempdir()).glob(f"search-*/ray/session_*_{os.getpid()}")
         self.modes.add(session.parents[1].stat().st_mode & 0o777)
-        self.found += holding(session, CANARY) + holding(session, os.environ["RAY_AUTH_TOKEN"])
+        self.token = os.environ["RAY_AUTH_TOKEN"]
+        self.found += holding(session, CANARY) + holding(session, self.token)
         if not self.strangers:
             [port] = session.glob("gcs_server_port_*")
             self.strangers = without_a_token(port.read_text())
@@ -122,6 +123,7 @@ def spied(tmp_path_factory, images) -> tuple[Path, Spy]:
     spy, results = Spy(), folder / "results"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["search", "run", "--tracking-uri", URI])
+        patch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # of a cluster that nobody asked for
         run_search(load_space(folder / "tiny.yaml", [f"tracking.uri={URI}"]), results=results, progress=spy,
                    tracking=f"sqlite:///{results / 'mlflow.db'}")
     return results, spy
@@ -150,7 +152,8 @@ class TestASearch:
     def test_stores_no_password_and_no_token(self, spied):
         results, spy = spied
         assert spy.found == []
-        assert holding(results, CANARY) == [] and holding(results, os.environ["RAY_AUTH_TOKEN"]) == []
+        assert spy.token and holding(results, CANARY) == [] and holding(results, spy.token) == []
+        assert os.environ.get("RAY_AUTH_TOKEN") != spy.token, "afterwards the environment is as it was"
         assert len(holding(results, "user:***@tracking.invalid")) >= 3  # the space as written and as used, and the command
 
     def test_registers_a_model_without_a_pickle(self, spied):

@@ -6,26 +6,34 @@ import re
 import signal
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import pytest
+from mlflow import MlflowClient
 
+from search.champion import Registered
 from search.clock import Clock
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem, Interrupted
 from search.plan import make_plan
 from search.record import Recorder, begin_record, read_record
 from search.space import load_space
-from search.stores import default_uri
+from search.stores import default_store, default_uri
 from search.tracking import Tracker
 from search.trials import Trial
 from tests.invariants import check, query
 from tests.mlflow_server import Proxy, served
+from tests.test_predict import make_model
 from tests.test_resume import LONG, start, wait_for
+from trainables.export import WEIGHTS
 
 EPOCHS = 3
 LOCKED_SECONDS = 25  # MLflow waits for 20
+TAGS = {"sealed": "rows", "objective": "accuracy", "mode": "max", "test": "0.9"}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +136,60 @@ def test_what_it_never_takes_stays_in_the_record_for_a_resume(server, space_file
         with search.tracked(proxy.uri):
             pass
     check_rows(Path(server.store.removeprefix("sqlite:///")), search)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, images) -> Path:
+    """The folder of a model, as a finish writes it."""
+    return make_model(tmp_path_factory.mktemp("model") / "tiny", images, ("left", "lower")) / "model"
+
+
+def check_registered(uri: str, name: str, model: Path, place: Path) -> None:
+    """There is one logged model, whose weights are the folder's, and one version of it, which has the alias."""
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    [version] = client.search_model_versions(f"name = '{name}'")
+    assert client.get_registered_model(name).aliases == {"champion": str(version.version)} and version.description == "a card"
+    assert version.tags.items() >= TAGS.items()
+    [logged] = client.search_logged_models([client.get_run(version.run_id).info.experiment_id],
+                                           f"source_run_id = '{version.run_id}'")
+    assert (str(logged.status), logged.model_id) == ("READY", version.tags["model_id"])
+    with default_store(uri):
+        mlflow.artifacts.download_artifacts(f"models:/{name}@champion", dst_path=place)
+    [weights] = place.rglob(WEIGHTS)
+    assert weights.read_bytes() == (model / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("mood", "where"),
+    [
+        pytest.param("mute", r"logged-models$", marks=pytest.mark.slow, id="begun, but not answered"),
+        pytest.param("dead", r"mlflow-artifacts", id="gone in the middle of the files"),
+        pytest.param("mute", r"model-versions/create", id="registered, but not answered"),
+        pytest.param("dead", r"registered-models/alias", marks=pytest.mark.slow, id="gone before the alias"),
+    ],
+)
+def test_a_model_is_registered_once_and_whole(server, model, space_file, tmp_path, monkeypatch, mood, where):
+    """The server goes away in the middle and does not come back in time, for a `resume`; and then while it is waited for."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    search = Search(space_file, tmp_path / "results" / f"registered-{mood}-{where[:3]}")
+
+    def register(tracker: Tracker) -> Registered:
+        return tracker.register(model, np.zeros((1, 1, 16, 16), np.float32), np.zeros((1, 2), np.float32), TAGS, "a card")
+
+    with Proxy(server) as proxy:
+        proxy.where = where
+        with monkeypatch.context() as patch, pytest.raises(EnvironmentProblem, match="MLflow does not answer"):
+            patch.setattr("search.tracking.CLOSE_SECONDS", 0)
+            with search.tracked(proxy.uri) as tracker:
+                proxy.mood = mood
+                register(tracker)
+        missed = proxy.met
+        with search.tracked(proxy.uri) as tracker, ThreadPoolExecutor() as threads:
+            registered = threads.submit(register, tracker)
+            wait_until(lambda: proxy.met > missed + 3 or registered.done())
+            proxy.mood = "well"
+            assert registered.result().champion
+    check_registered(server.uri, search.folder.name, model, tmp_path / "downloaded")
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -40,6 +40,22 @@ AT_ONCE = 4
 Fault = Callable[[Path, Random, ExitStack], Search]
 
 
+def struck(place: Path, random: Random, *arguments: str, kill: bool = False, **environment: str) -> Search:
+    """Start a search, wait for a random moment of it, kill its driver if asked to, and note what its record holds."""
+    search = Search(place, *arguments, **environment)
+    search.wait(random.randint(*MOMENTS))
+    if kill:
+        search.kill()
+    search.note()
+    return search
+
+
+def resumed(search: Search) -> Search:
+    search.resume()
+    search.end()
+    return search
+
+
 def killed(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL of the driver, up to three times in one search."""
     search = Search(place)
@@ -53,31 +69,24 @@ def killed(place: Path, random: Random, stack: ExitStack) -> Search:
 
 
 def signalled(*signals: int) -> Fault:
+    """The signals 0.15 s apart, and the status that the search must end with."""
+
     def fault(place: Path, random: Random, stack: ExitStack) -> Search:
-        search = stopped(Search(place), random, signals)
+        search = Search(place)
+        search.wait(random.randint(*MOMENTS))
+        for number in signals:
+            search.process.send_signal(number)
+            time.sleep(0.15)
+        search.end(128 + signals[-1])
         search.note()
-        search.resume()
-        search.end()
-        return search
+        return resumed(search)
 
     return fault
 
 
-def stopped(search: Search, random: Random, signals: tuple[int, ...]) -> Search:
-    """Send the signals 0.15 s apart, and hold the search to the status that it must end with."""
-    search.wait(random.randint(*MOMENTS))
-    for number in signals:
-        search.process.send_signal(number)
-        time.sleep(0.15)
-    assert (status := search.end()) == 128 + signals[-1], f"ended with {status}"
-    return search
-
-
 def worker_killed(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL of the process that trains one of the trials; the search goes on by itself."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.note()
+    search = struck(place, random)
     os.kill(random.choice(list(processes(search.mark, "ray::ImplicitFunc"))), signal.SIGKILL)
     search.hit()
     search.end()
@@ -86,23 +95,17 @@ def worker_killed(place: Path, random: Random, stack: ExitStack) -> Search:
 
 def ray_killed(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL of Ray's node on this machine: the driver must say so and end."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.note()
+    search = struck(place, random)
     for process in processes(search.mark, "raylet/raylet"):
         os.kill(process, signal.SIGKILL)
-    assert (status := search.end()) == 5, f"ended with {status}"
-    search.resume()
-    search.end()
-    return search
+    search.end(5)
+    return resumed(search)
 
 
 def node_killed(place: Path, random: Random, stack: ExitStack) -> Search:
     """One of two nodes of a cluster dies with the trial that is on it."""
     nodes = stack.enter_context(cluster(place / "cluster"))
-    search = Search(place, "--address", nodes.address, **nodes.token)
-    search.wait(random.randint(*MOMENTS))
-    search.note()
+    search = struck(place, random, "--address", nodes.address, **nodes.token)
     nodes.workers[random.randint(0, 1)].kill()
     search.hit()
     search.end()
@@ -115,52 +118,35 @@ def disk_full(place: Path, random: Random, stack: ExitStack) -> Search:
     results.mkdir(mode=0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", results], check=True)
     stack.callback(subprocess.run, ["umount", "--lazy", results], check=True)
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.note()
+    search = struck(place, random)
     filler = results / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(bytes(2**16)):
-                pass
-        except OSError:
+    with open(filler, "wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(2**16)):
             pass
-    assert (status := search.end()) == 5, f"ended with {status}"
+    search.end(5)
     filler.unlink()
-    search.resume()
-    search.end()
-    return search
+    return resumed(search)
 
 
 def record_torn(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL, and the record's end is lost from a random byte on."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.kill()
-    search.note()
+    search = struck(place, random, kill=True)
     path = search.folder / FILE
     whole = path.read_bytes()
     path.write_bytes(whole[: random.randint(whole.index(b"\n") + 1, len(whole) - 1)])
     search.before = read_record(search.folder)
-    search.resume()
-    search.end()
-    return search
+    return resumed(search)
 
 
 def checkpoint_damaged(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL, and of every running trial the newest checkpoint, or all, are torn, changed or gone."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.kill()
-    search.note()
+    search = struck(place, random, kill=True)
     for trial in search.before.trials.running():
         folder = checkpoint_folder(search.folder, trial.number)
         epochs = checkpoint_epochs(folder)
         for epoch in epochs[: random.choice((1, len(epochs)))]:
             damage(random.choice((folder / f"{epoch}.json", folder / f"{epoch}.safetensors")), random)
-    search.resume()
-    search.end()
-    return search
+    return resumed(search)
 
 
 def damage(path: Path, random: Random) -> None:
@@ -177,33 +163,29 @@ def damage(path: Path, random: Random) -> None:
 
 
 def server_away(comes_back: bool) -> Fault:
+    """The tracking server dies; it comes back while the search goes on, or only for its `resume`."""
+
     def fault(place: Path, random: Random, stack: ExitStack) -> Search:
         server = stack.enter_context(served(place))
-        search = Search(place, "--tracking", server.uri)
+        search = struck(place, random, "--tracking", server.uri)
         search.store = Path(server.store.removeprefix("sqlite:///"))
-        search.wait(moment := random.randint(*MOMENTS))
-        search.note()
         server.kill()
         search.hit()
         if comes_back:
-            search.wait(moment + 3)
+            search.wait(search.recorded() + 3)
             server.start()
             search.end()
-        else:
-            assert (status := search.end()) == 5, f"ended with {status}"
-            server.start()
-            search.resume()
-            search.end()
-        return search
+            return search
+        search.end(5)
+        server.start()
+        return resumed(search)
 
     return fault
 
 
 def store_locked(place: Path, random: Random, stack: ExitStack) -> Search:
     """Another process holds MLflow's SQLite file for longer than MLflow waits."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.note()
+    search = struck(place, random)
     with closing(sqlite3.connect(search.results / "mlflow.db")) as other:
         other.execute("begin exclusive")
         search.hit()
@@ -225,13 +207,9 @@ def at_once(place: Path, random: Random, stack: ExitStack) -> Search:
 
 def moved(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL, and the results folder is moved before the search goes on."""
-    search = Search(place)
-    search.wait(random.randint(*MOMENTS))
-    search.kill()
-    search.note()
+    search = struck(place, random, kill=True)
     search.results = shutil.move(search.results, place / "elsewhere")
-    search.resume()
-    search.end()
+    resumed(search)
     assert not (place / "results").exists(), "wrote to the old place"
     return search
 

@@ -94,8 +94,8 @@ class Search:
         self.before = read_record(self.folder)
         self.known = [trial.params for trial in self.before.trials]
 
-    def end(self) -> int:
-        """Wait for the process to end; note how long it took to go on, and return its status."""
+    def end(self, expected: int | None = None) -> None:
+        """Wait for the process to end, with a status that may be ``expected``; note how long it took to go on."""
         deadline = time.monotonic() + SECONDS
         went_on = False
         while self.process.poll() is None:
@@ -108,7 +108,8 @@ class Search:
             time.sleep(0.02)
         self.errors += self.process.communicate()[1]
         self.statuses.append(self.process.returncode)
-        return self.process.returncode
+        said = self.errors.strip().rpartition("\n")[2]
+        assert expected in (None, self.process.returncode), f"ended with {self.process.returncode}, not {expected}: {said}"
 
     def kill(self) -> None:
         self.process.kill()

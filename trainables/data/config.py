@@ -10,7 +10,7 @@ from trainables.config import is_a, setting, settings
 from trainables.errors import BadInput
 from trainables.tasks import IGNORED, TASKS, tuples
 
-SOURCES = ("aoi", "folder", "csv", "aidea", "elpv", "fashion_mnist", "cifar10")
+SOURCES = ("aoi", "folder", "csv", "arrays", "aidea", "elpv", "fashion_mnist", "cifar10")
 
 CSV = {"root", "labels", "image_column", "image_folder", "group_column", "test"}
 MASKS = {"classes", "mask_values", "mask_channel", "ignore_value"}
@@ -21,6 +21,7 @@ USES = {
         "aoi": {"size", "test"},
         "folder": {"root", "test_root", "test"},
         "csv": {*CSV, "label_column"},
+        "arrays": {"root", "test"},
         "aidea": {"root", "test"},
         "elpv": {"threshold", "test"},
         "fashion_mnist": {"root"},
@@ -39,6 +40,7 @@ NEEDS = {
     "classification": {
         "folder": ("root",),
         "csv": ("root", "labels"),
+        "arrays": ("root",),
         "aidea": ("root",),
         "fashion_mnist": ("root",),
         "cifar10": ("root",),
@@ -52,7 +54,7 @@ NEEDS = {
     },
 }
 NEED_HINTS = {
-    "root": "give the folder of the data set",
+    "root": "give the folder of the data set; of arrays, the .npz file",
     "labels": "give the name of the label file inside the root",
     "mask_root": "give the folder of the masks, which is laid out as the root is",
     "classes": "give the names of the classes in the order of their index, such as [background, defect]",
@@ -114,7 +116,7 @@ class DataConfig:
 
     task: str = key("classification", "what is to be found in an image", choices=tuple(TASKS))
     source: str = key("aoi", "kind of data set", choices=SOURCES)
-    root: str | None = key(None, "folder of the data set, relative to the current directory")
+    root: str | None = key(None, "folder of the data set, or .npz file of arrays, relative to the current directory")
     labels: str | None = key(None, "csv: name of the label file inside the root")
     image_folder: str | None = key(None, "csv: folder inside the root that paths start from; by default the root itself")
     image_column: str = key("image", "csv: column of the image path")

@@ -46,13 +46,23 @@ class FilePixels:
 
 def data_folder(path: str, key: str = "data.root") -> Path:
     """Return an existing folder as a resolved path; `BadInput` for anything else."""
-    folder = os.path.expanduser(path)
-    if not os.path.isdir(folder):
-        what = "is a file, not a folder" if os.path.isfile(folder) else "does not exist"
-        raise BadInput(f"{path} {what}; give the folder of the data set (seen from {os.getcwd()})", key=key)
+    folder = _existing(path, os.path.isdir, "folder", "file", key)
     if not os.access(folder, os.R_OK | os.X_OK):
         raise BadInput(f"{path} may not be read; ask for permission to read and enter it", key=key)
-    return Path(folder).resolve()
+    return folder
+
+
+def data_file(path: str, key: str = "data.root") -> Path:
+    """Return an existing file as a resolved path; `BadInput` for anything else."""
+    return _existing(path, os.path.isfile, "file", "folder", key)
+
+
+def _existing(path: str, is_wanted: Callable[[str], bool], wanted: str, other: str, key: str) -> Path:
+    place = os.path.expanduser(path)
+    if not is_wanted(place):
+        what = f"is a {other}, not a {wanted}" if os.path.isfile(place) or os.path.isdir(place) else "does not exist"
+        raise BadInput(f"{path} {what}; give the {wanted} of the data set (seen from {os.getcwd()})", key=key)
+    return Path(place).resolve()
 
 
 def read_image(path: Path) -> Image.Image:

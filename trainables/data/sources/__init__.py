@@ -12,6 +12,7 @@ READERS = {
         "aoi": "trainables.data.sources.generated",
         "folder": "trainables.data.sources.folder",
         "csv": "trainables.data.sources.label_file",
+        "arrays": "trainables.data.sources.arrays",
         "aidea": "trainables.data.sources.aidea",
         "elpv": "trainables.data.sources.elpv",
         "fashion_mnist": "trainables.data.sources.fashion_mnist",
