@@ -118,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     ui = add(commands, "ui", ui_command)
     add_name(ui)
     ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
+    ui.add_argument("--optuna", action="store_true", help="open Optuna's dashboard on the search's study instead")
     return top
 
 
@@ -294,6 +295,6 @@ def predict_command(given: argparse.Namespace) -> None:
 
 
 def ui_command(given: argparse.Namespace) -> int:
-    from search.ui import serve
+    from search.ui import serve, serve_dashboard
 
-    return serve(given.results, given.name, given.port, as_json=given.json)
+    return (serve_dashboard if given.optuna else serve)(given.results, given.name, given.port, as_json=given.json)

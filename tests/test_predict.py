@@ -77,6 +77,15 @@ def test_a_folder_becomes_a_csv(results, parts, capsys):
     assert list(rows[0]) == ["image", "class", "probability", "left", "lower"]
 
 
+@pytest.mark.parametrize(("terminal", "batch", "shown"), [("1", 1, True), ("1", 256, False), ("0", 1, False)],
+                         ids=["a terminal", "a single batch", "no terminal"])
+def test_a_bar_shows_how_far_it_is(terminal, batch, shown, results, parts, monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)  # by which rich takes standard error for a terminal
+    monkeypatch.setattr("search.predict.BATCH", batch)
+    assert cli.main(["predict", "tiny", str(parts), "--results", str(results)]) == 0
+    assert ("predicting" in capsys.readouterr().err) is shown
+
+
 def test_aideas_test_csv_is_filled_in(tmp_path, results, images, capsys):
     make_model(results / "aidea", images, CLASSES[:2])
     root = tmp_path / "aidea"

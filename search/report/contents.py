@@ -33,7 +33,7 @@ def tiles(facts: Facts) -> list[Tile]:
     """Return the figures at the head of the page."""
     summary, counts = facts.summary, facts.trials.counts()
     states = f"{counts['COMPLETE']} complete, {counts['PRUNED']} stopped early, {counts['FAILED']} failed"
-    found = [Tile(str(len(facts.trials)), f"trials: {states}"), Tile(clock_text(facts.record.spent), ended_by(facts))]
+    found = [Tile(str(len(facts.trials)), f"trials: {states}"), Tile(clock_text(facts.seconds), ended_by(facts))]
     if facts.chosen is None:
         return found
     low, high = summary["test_interval"]
@@ -279,7 +279,7 @@ def ends(facts: Facts) -> Section:
     tables.append(Table("time", ["state", "trials", "epochs", "seconds of training", "share"], rows, "Where the time went"))
     machine = f" on {facts.record.machine.describe()}" if facts.record.machine else ""
     memory = known.gpu_memory(facts)
-    text = [f"The search took {clock_text(facts.record.spent)}{machine}; {known.at_a_time(facts):.2f} trials ran at a time on "
+    text = [f"The search took {clock_text(facts.seconds)}{machine}; {known.at_a_time(facts):.2f} trials ran at a time on "
             f"average. Epochs took {total:.0f} s of the trials' own time, validation included."
             + (f" A trial took up to {memory / 2**30:.2f} GiB of a GPU." if memory else "") + " Energy was not measured."]
     title = "How trials ended, and where the time went"

@@ -54,6 +54,11 @@ class Facts:
         number = self.summary.get("trial")
         return None if number is None else self.trials.get(number)
 
+    @property
+    def seconds(self) -> float:
+        """How long the search took, or has taken by what its record last heard."""
+        return self.summary.get("seconds", self.record.spent)
+
     def better(self, value: float, other: float) -> bool:
         return value > other if self.trials.mode == "max" else value < other
 
