@@ -25,12 +25,16 @@ def private_ray() -> Iterator[str]:
     is in the environment of these processes and in no file, and afterwards this process has again what the user gave it.
     """
     from ray._private import ray_constants
+    from ray.tune.execution import class_cache
 
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     before = {name: os.environ.get(name) for name in own}
     tell_ray(own)
     on_networks = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False  # Ray's switch for macOS and Windows, which no argument of `init` reaches
+    # Tune hands these on to its workers, which inherit them here: without, they can be the processes that Ray started ahead.
+    handed_on = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     try:
         # Ray opens the folder that it is given to all users, so it is given one below a private folder.
         place = os.environ.get("RAY_TMPDIR")
@@ -38,6 +42,7 @@ def private_ray() -> Iterator[str]:
             yield os.path.join(folder, "ray")
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = on_networks
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = handed_on
         tell_ray(before)
 
 

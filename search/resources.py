@@ -124,11 +124,12 @@ def check_address(address: str | None) -> None:
 
 
 @contextmanager
-def ray_session(resources: Resources, machine: Machine, address: str | None = None, code: Sequence[str] = ()
-                ) -> Iterator[tuple[Any, Machine]]:
+def ray_session(resources: Resources, machine: Machine, address: str | None = None, code: Sequence[str] = (),
+                ahead: Sequence[str] = ()) -> Iterator[tuple[Any, Machine]]:
     """Start Ray on ``machine``, or join the cluster at ``address``; yield the `ray` module and what trials may use.
 
-    A cluster is given this project's packages, and ``code``: the user's own files and folders that trials import.
+    A cluster is given this project's packages, and ``code``: the user's own files and folders that trials import. On this
+    machine, each worker imports the modules named in ``ahead`` before it is asked for anything.
 
     Raises:
         EnvironmentProblem: Ray does not start or the cluster does not take us.
@@ -139,7 +140,7 @@ def ray_session(resources: Resources, machine: Machine, address: str | None = No
     with private_ray() if address is None else nullcontext() as folder:
         if address is None:
             where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False,
-                     "_temp_dir": folder}
+                     "_temp_dir": folder, "_system_config": {"preload_python_modules": list(ahead)}}
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CODE), os.getcwd(), os.environ.get("PYTHONPATH"))))
         else:
             give_token()

@@ -28,7 +28,7 @@ from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
-from search.tuning import search_trials
+from search.tuning import begun, search_trials, session_of
 from trainables.data import Catalog
 
 
@@ -94,6 +94,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
         with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
             with (
                 Recorder(record, clock, interrupts.stop) as recorder,
+                begun(session_of(plan, address, fit)) as session,
                 Tracker(uri, results, plan, folder.name, record) as tracker,
                 progress.showing(plan, trials, clock),
             ):
@@ -101,7 +102,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))
                 with search_trials(plan, folder, data, trials, clock, interrupts, watchers, packing.refuses, screen.forbids,
-                                   address, fit, record.events, record.priors) as workers:
+                                   session, fit, record.events, record.priors) as workers:
                     interrupts.check()
                     progress.phase("training the best again")
                     repeats = train_again(plan, folder, workers, trials, record.repeats, clock, interrupts, (recorder, progress))

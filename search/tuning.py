@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from search import folder as folders
 from search.clock import Clock
@@ -13,21 +15,50 @@ from search.interrupt import Interrupts
 from search.loopback import watched
 from search.plan import Plan
 from search.repeats import Workers
-from search.resources import ray_session
+from search.resources import Machine, ray_session
 from search.trials import Trials
 from trainables.models import own
 
 RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
+LOOP = ("trainables.trial", "trainables.fit", "torch._dynamo")  # what takes seconds to import; optimizers import the last
+
+Session = AbstractContextManager[tuple[Any, Machine]]
+
+
+def session_of(plan: Plan, address: str | None = None, fit=None) -> Session:
+    """Return what starts Ray for ``plan`` on this machine, or joins the cluster at ``address``; see `ray_session`."""
+    code = own.sources_here(plan.space.values("architecture"))
+    return ray_session(plan.space.resources, plan.machine, address, code, LOOP if fit is None else ())
+
+
+@contextmanager
+def begun(session: Session) -> Iterator[Session]:
+    """Start Ray in a thread, while the caller does something else; yield what waits for it and leaves it."""
+    from ray import tune  # noqa: F401  # here, since two threads that import the same modules can meet half of one
+
+    with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
+        started = thread.submit(stack.enter_context, session)
+
+        @contextmanager
+        def waited() -> Iterator[tuple[Any, Machine]]:
+            with stack:
+                yield started.result()
+
+        try:
+            yield waited()
+        finally:
+            wait([started])
 
 
 @contextmanager
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
-                  refuses=lambda config: None, forbids=lambda config: None, address: str | None = None, fit=None, past=(),
+                  refuses=lambda config: None, forbids=lambda config: None, session: Session | None = None, fit=None, past=(),
                   priors=()) -> Iterator[Workers]:
     """Run trials until the budget is spent: the sampler asks, ASHA stops, Ray runs, the watchers are told.
 
     Then yield the workers, which live as long as the context.
     ``refuses`` says of a `TrialConfig` why it is not to be started, or None; ``forbids``, why it is not even a trial.
+    ``session`` is Ray, which is left at the end; by default it is started on this machine.
     ``past`` are the events of a record, whose trials are in ``trials``; ``priors`` those of earlier searches.
     """
     from ray import tune
@@ -37,8 +68,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     from trainables import trial
 
     space = plan.space
-    own_code = own.sources_here(space.values("architecture"))
-    with ray_session(space.resources, plan.machine, address, own_code) as (ray, machine), watched(interrupts.stop):
+    with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop):
         interrupts.listen()
         clock.gpus = machine.gpus
         watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))

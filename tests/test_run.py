@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -25,7 +26,7 @@ from mlflow import MlflowClient
 from search.cli import main
 from search.clock import Clock
 from search.endings import Kind, State
-from search.errors import Interrupted, NoUsableTrial, SpaceError
+from search.errors import EnvironmentProblem, Interrupted, NoUsableTrial, SpaceError
 from search.interrupt import Interrupts
 from search.plan import Plan, decode, make_plan
 from search.progress import Progress, Silent
@@ -34,7 +35,7 @@ from search.run import run_search
 from search.space import load_space
 from search.stores import default_store
 from search.trials import Trials
-from search.tuning import search_trials
+from search.tuning import Session, begun, search_trials, session_of
 from tests import fits
 from tests.conftest import free_port, write_images, write_space
 from trainables.export import predict, read_model, task_of
@@ -69,13 +70,13 @@ def ask(process: subprocess.Popen, url: str, body: bytes) -> dict:
     raise TimeoutError(url)
 
 
-def drive(plan: Plan, folder: Path, fit, clock: Clock | None = None) -> Trials:
+def drive(plan: Plan, folder: Path, fit, clock: Clock | None = None, session: Session | None = None) -> Trials:
     """Run the trials of ``plan`` with ``fit`` for the training loop, without MLflow and without a finish."""
     folder.mkdir(parents=True)
     trials = Trials(plan.space.objective.name, plan.space.objective.mode)
-    with Interrupts() as interrupts:
-        with search_trials(plan, folder, decode(plan, folder), trials, clock or Clock(None), interrupts, fit=fit):
-            return trials
+    data, clock = decode(plan, folder), clock or Clock(None)
+    with Interrupts() as interrupts, search_trials(plan, folder, data, trials, clock, interrupts, session=session, fit=fit):
+        return trials
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,54 @@ def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file):
     boom = next(trial for trial in trials if trial.config.batch_size == 2)
     assert boom.ending.message == "a bad day"
     assert "with a second line" in (tmp_path / "faulty" / "errors" / f"{boom.number:04d}.txt").read_text()
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_worker_that_imported_torch_ahead_uses_its_trials_cores_alone(tmp_path, space_file, cpus):
+    if cpus > len(os.sched_getaffinity(0)):
+        pytest.skip("a core too few")
+    plan = make_plan(load_space(space_file, ["budget.trials=2", f"resources.cpus_per_trial={cpus}"]))
+    with begun(session_of(plan)) as session:
+        trials = drive(plan, tmp_path / "ahead", fits.threaded, session=session)
+    assert [trial.ending.value for trial in trials] == [cpus, cpus]
+
+
+class TestBegun:
+    """Ray's start in a thread, with something else in the place of Ray."""
+
+    @staticmethod
+    @contextmanager
+    def session(events, problem=None):
+        time.sleep(0.2)
+        events.append("started")
+        if problem:
+            raise problem
+        try:
+            yield "ray", "machine"
+        finally:
+            events.append("left")
+
+    def test_is_waited_for_and_left(self):
+        events = []
+        with begun(self.session(events)) as session:
+            events.append("meanwhile")
+            with session as found:
+                assert found == ("ray", "machine")
+            assert events == ["meanwhile", "started", "left"]
+        assert events == ["meanwhile", "started", "left"]
+
+    def test_tells_why_it_could_not_start_where_it_is_waited_for(self):
+        problem = EnvironmentProblem("no room")
+        with pytest.raises(EnvironmentProblem, match="no room"), begun(self.session([], problem)) as session:
+            with session:
+                pytest.fail("entered")
+
+    @pytest.mark.parametrize("problem", [None, EnvironmentProblem("no room")])
+    def test_is_left_where_what_was_done_meanwhile_failed(self, problem):
+        events = []
+        with pytest.raises(ZeroDivisionError), begun(self.session(events, problem)):
+            raise ZeroDivisionError
+        assert events == (["started"] if problem else ["started", "left"])
 
 
 def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file):

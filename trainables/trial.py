@@ -100,10 +100,14 @@ def is_score(value: Any) -> bool:
 
 def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None = None) -> Iterator[Any]:
     """Run `trainables.fit.fit`, imported in the worker so that the driver need not load torch."""
+    import torch
+
     from trainables.fit import fit
 
+    assigned = ray.get_runtime_context().get_assigned_resources()
+    torch.set_num_threads(max(1, int(assigned["CPU"])))  # Ray tells by an environment variable, which torch reads at its import
     keep_freed_memory()
-    keep_to_share(ray.get_runtime_context().get_assigned_resources().get("GPU", 0))
+    keep_to_share(assigned.get("GPU", 0))
     return fit(config, data, steps=steps(), start=start)
 
 
