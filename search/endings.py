@@ -27,6 +27,7 @@ class Kind(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     BAD_REPORT = "bad report"
     ERROR = "error"
+    TIMEOUT = "timeout"
     LOST = "worker lost"
     SCHEDULER = "scheduler"
     BUDGET = "budget"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from search.resources import Machine, plural
@@ -45,16 +46,39 @@ def memory() -> str:
     return f"{total - free:.1f} of {total:.1f} GiB memory"
 
 
-def gpus() -> str:
-    """Return how busy each GPU is and how much of its memory is taken, or nothing without NVIDIA's tool."""
+@dataclass(frozen=True)
+class Gpu:
+    """What the driver tells of a GPU at the moment: busy in percent, memory in MiB, power in watts where it tells that."""
+
+    busy: float
+    used: float
+    total: float
+    watts: float | None
+
+
+def ask_gpus() -> list[Gpu]:
+    """Ask NVIDIA's tool for all GPUs; none without it."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return ""
-    query = [tool, "--query-gpu=utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"]
+        return []
+    query = [tool, "--query-gpu=utilization.gpu,memory.used,memory.total,power.draw", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""
-    found = [line.split(", ") for line in listed.splitlines()]
-    return ", ".join(f"GPU {number} {busy} % busy with {float(used) / 1024:.1f} of {float(total) / 1024:.1f} GiB"
-                     for number, (busy, used, total) in enumerate(found) if used.replace(".", "").isdecimal())
+        return []
+    rows = [[number(word) for word in line.split(",")] for line in listed.splitlines()]
+    return [Gpu(*row) for row in rows if len(row) == 4 and None not in row[:3]]
+
+
+def number(word: str) -> float | None:
+    """Return a number of NVIDIA's tool, None where it is something like ``[N/A]``."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def gpus() -> str:
+    """Return how busy each GPU is and how much of its memory is taken, or nothing without NVIDIA's tool."""
+    return ", ".join(f"GPU {place} {gpu.busy:.0f} % busy with {gpu.used / 1024:.1f} of {gpu.total / 1024:.1f} GiB"
+                     for place, gpu in enumerate(ask_gpus()))

@@ -24,6 +24,7 @@ from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
 from search.in_memory import found_again
+from search.meter import Use
 from search.redact import redacted
 from search.repeats import Repeat
 from search.resources import Machine
@@ -61,6 +62,7 @@ class Record:
         origin: code, versions, system and command of the last start.
         machine: what it had when it last started.
         times: seconds of the budget that were spent when each trial began, and when it ended.
+        uses: what was taken of the machine since each start.
     """
 
     folder: Path
@@ -80,6 +82,7 @@ class Record:
     origin: dict[str, str]
     machine: Machine | None
     times: dict[int, tuple[float, ...]]
+    uses: tuple[Use, ...]
 
 
 def begin_record(folder: Path, space: Space, data: str, about: About | None = None, priors: Iterable[Prior] = ()) -> Record:
@@ -165,12 +168,14 @@ class Reader:
         self.priors: list[Prior] = []
         self.events: list[tuple[Any, ...]] = []
         self.repeats: list[Repeat] = []
+        self.uses: list[Use] = []
 
     def read(self, event: dict[str, Any]) -> Reader:
         self.spent = event["at"]
         match event["event"]:
             case "start":
                 self.start, self.state = event, "running"
+                self.uses.append(Use())
             case "prior":
                 values = {int(epoch): tuple(value) for epoch, value in event["values"].items()}
                 self.priors.append(Prior(event["source"], event["number"], event["params"], values, event["repeated"]))
@@ -192,6 +197,8 @@ class Reader:
             case "again":
                 self.trials.get(event["repeat"]["number"])
                 self.repeats.append(Repeat(**event["repeat"]))
+            case "use":
+                self.uses[-1:] = [Use(**{**event["use"], "gpus": tuple(event["use"]["gpus"])})]
             case "stop":
                 self.state = event["state"]
             case other:
@@ -204,7 +211,8 @@ class Reader:
                       self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
                       tuple(self.priors), tuple(self.events), tuple(self.repeats), size, self.about,
                       self.start.get("origin", {}),
-                      Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times)
+                      Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times,
+                      tuple(self.uses))
 
 
 def read_ending(written: dict[str, Any]) -> Ending:
@@ -249,6 +257,10 @@ class Recorder:
 
     def again(self, repeat: Repeat) -> None:
         self._note("again", repeat=dataclasses.asdict(repeat))
+
+    def use(self, use: Use) -> None:
+        """Note what was taken of the machine since the start."""
+        self._note("use", use=dataclasses.asdict(use))
 
     def _note(self, event: str, **what: Any) -> bool:
         line = json.dumps({"event": event, "at": round(self._clock.elapsed, 3), **what}, default=repr).encode() + b"\n"

@@ -15,6 +15,7 @@ from search.finish import Outcome, finish
 from search.in_memory import keep, with_images
 from search.interrupt import Interrupts
 from search.limits import Screen
+from search.meter import Meter
 from search.output import output_to
 from search.packing import Packing
 from search.plan import decode, make_plan
@@ -57,7 +58,7 @@ def run_search(space: Space, *, images: ArrayLike | None = None, labels: ArrayLi
     results = Path(results)
     folder = folders.claim(results, space.name if name is None else name)
     catalog = None
-    if images is not None or labels is not None:
+    if any(given is not None for given in (images, labels, classes)):
         space, catalog = with_images(space, folder, images, labels, classes)
     return conduct(space, folder, None, tracking=tracking, address=address, fit=fit, progress=progress, sources=sources,
                    catalog=catalog)
@@ -94,6 +95,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
         with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
             with (
                 Recorder(record, clock, interrupts.stop) as recorder,
+                nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),
                 begun(session_of(plan, address, fit)) as session,
                 Tracker(uri, results, plan, folder.name, record) as tracker,
                 progress.showing(plan, trials, clock),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.errors import NoUsableTrial
+from search.errors import EnvironmentProblem, NoUsableTrial
 from search.plan import Plan, sealed_groups, sealed_images
 from trainables.config import TrialConfig
 from trainables.cost import figures
-from trainables.errors import Undefined
+from trainables.errors import BadInput, Undefined
 from trainables.formula import Formula
 
 if TYPE_CHECKING:
@@ -78,9 +78,17 @@ class Sealed:
         self._plan, self._cache, self._images = plan, cache, {}
 
     def images(self, size: int):
-        """Return the images at ``size`` pixels."""
+        """Return the images at ``size`` pixels.
+
+        Raises:
+            EnvironmentProblem: a file is gone, or another one, since the search began.
+        """
         if size not in self._images:
-            self._images[size] = sealed_images(self._plan, size, self._cache)
+            try:
+                self._images[size] = sealed_images(self._plan, size, self._cache)
+            except BadInput as problem:
+                what = f"of the sealed rows {problem.message.partition(';')[0]}"
+                raise EnvironmentProblem(f"{what}; put back what was there and go on with `resume`") from None
         return self._images[size]
 
     def judge(self, model: nn.Module, config: TrialConfig) -> Judged:

@@ -84,6 +84,9 @@ class Schedule:
         None, "epochs that every trial may run before it can be stopped; by default an 18th of max_epochs", low=1, high=100_000
     )
     reduction_factor: float = setting(3, "one trial in this many goes on at each rung", above=1, high=1000)
+    epoch_minutes: float | None = setting(
+        None, "most minutes that an epoch may take; a trial that hangs then fails; by default no limit", above=0, high=1_000_000
+    )
 
     def __post_init__(self) -> None:
         if self.grace_period is None:  # measured on learning curves: the order after a 50th of the epochs tells nothing
@@ -91,6 +94,10 @@ class Schedule:
         if self.grace_period > self.max_epochs:
             wrong = f"{self.grace_period} is above max_epochs {self.max_epochs}; lower it, or raise max_epochs"
             raise BadInput(wrong, key="schedule.grace_period")
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        return None if self.epoch_minutes is None else 60 * self.epoch_minutes
 
     def rungs(self) -> tuple[int, ...]:
         """Return the epochs after which trials are compared: grace_period · reduction_factor^k, below max_epochs.

@@ -78,7 +78,8 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
         scheduler.restore(past)
         workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)
         train = tune.with_parameters(trial.train, fit=workers.fit, arrays=workers.arrays, metrics=tuple(space.modes),
-                                     formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs)
+                                     formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs,
+                                     seconds=space.schedule.epoch_seconds)
         tuner = tune.Tuner(
             tune.with_resources(train, machine.per_trial()),
             tune_config=tune.TuneConfig(

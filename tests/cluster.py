@@ -45,7 +45,7 @@ class Node:
 
 
 class Cluster:
-    """A head without a core and so many workers of one core each; ``token`` is the environment of who may join."""
+    """A head without a core and so many workers of so many ``cores`` each; ``token`` is the environment of who may join."""
 
     def __init__(self, place: Path):
         self.address = f"127.0.0.1:{free_port()}"
@@ -53,10 +53,10 @@ class Cluster:
         self._place = place
         self._nodes: list[Node] = []
 
-    def start(self, workers: int) -> None:
+    def start(self, workers: int, cores: int) -> None:
         self._add("--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
         for _ in range(workers):
-            self._add(f"--address={self.address}", "--num-cpus=1")
+            self._add(f"--address={self.address}", f"--num-cpus={cores}")
 
     def _add(self, *arguments: str) -> None:
         self._nodes.append(Node(self._place / f"node{len(self._nodes)}", self.token, *arguments))
@@ -71,11 +71,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(place: Path, workers: int = 2) -> Iterator[Cluster]:
+def cluster(place: Path, workers: int = 2, cores: int = 1) -> Iterator[Cluster]:
     place.mkdir()
     started = Cluster(place)
     try:
-        started.start(workers)
+        started.start(workers, cores)
         yield started
     finally:
         started.stop()

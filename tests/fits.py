@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ def threaded(config, data):
     yield Epoch(config.epochs, float(sys.modules["torch"].get_num_threads()) if ahead else math.nan, last.model)
 
 
+def hanging(config, data):
+    """Hang in the second epoch of every trial with a batch of 2."""
+    for epoch in steady(config, data):
+        if (epoch.epoch, config.batch_size) == (2, 2):
+            time.sleep(3600)
+        yield epoch
+
+
 def faulty(config, data):
     """Fail in a way that the batch size chooses, in the second epoch."""
     yield Epoch(1, 0.9)
@@ -60,8 +69,14 @@ def faulty(config, data):
         case 5:
             yield Epoch(2, "good")
         case 6:
+            with open(os.environ["ATTEMPTS"], "a") as file:
+                print("one", file=file)
             os._exit(1)
         case 7:
             yield None
+        case 9:
+            sys.exit("enough")
+        case 10:
+            os.kill(os.getpid(), signal.SIGSEGV)
     for epoch in range(2, config.epochs + 1):
         yield Epoch(epoch, 0.9)

@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from search.plan import decode, make_plan
+from search.resources import ray_session
 from search.run import run_search
 from search.space import load_space
 from tests.cluster import RAY, Cluster, cluster
@@ -66,6 +69,32 @@ def test_a_node_that_dies_takes_no_trial_with_it(space_file, tmp_path):
     assert process.returncode == 0, errors
     record = check(results / "tiny", 3, errors=errors)
     assert not record.trials.counts()["FAILED"]
+
+
+def test_the_data_reaches_each_node_once(space_file, tmp_path, monkeypatch):
+    """All processes of a node read it where it lies in the node's store, and the driver's node has the third copy."""
+    plan = make_plan(load_space(space_file, ["space.image_size=64"]))
+    data = decode(plan, tmp_path)[64]
+
+    def look(references):
+        from trainables.trial import fetch
+
+        pixels = fetch(*references).pool.pixels
+        time.sleep(3)  # so that every core has one of these
+        return ray.get_runtime_context().get_node_id(), os.getpid(), pixels.flags.owndata or pixels.flags.writeable
+
+    with cluster(tmp_path / "cluster", cores=2) as nodes:
+        for name, value in nodes.token.items():
+            monkeypatch.setenv(name, value)
+        with ray_session(plan.space.resources, plan.machine, nodes.address) as (ray, machine):
+            assert machine.concurrent == 4
+            reference = ray.put(data)
+            found = ray.get([ray.remote(num_cpus=1)(look).remote([reference]) for _ in range(4)])
+            places = ray.experimental.get_object_locations([reference])[reference]["node_ids"]
+            here = ray.get_runtime_context().get_node_id()
+    at, processes, copied = zip(*found, strict=True)
+    assert len(set(at)) == 2 and len(set(processes)) == 4 and not any(copied)
+    assert sorted(places) == sorted({*at, here})
 
 
 def test_one_process_searches_here_there_and_here_again(space_file, tmp_path, monkeypatch):

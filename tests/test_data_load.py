@@ -39,6 +39,14 @@ def test_one_image_is_prepared_as_the_rows_were(catalog):
         assert np.array_equal(load_image(catalog.pixels.paths[row], 9, catalog.channels)[0], expected)
 
 
+def test_a_file_that_has_changed_since_the_rows_were_read_is_refused(catalog):
+    path = catalog.pixels.paths[20]
+    path.write_bytes(catalog.pixels.paths[3].read_bytes())
+    load_rows(catalog, [3], 9, catalog.channels)
+    with pytest.raises(BadInput, match=f"1 image of 1 cannot be read, first {catalog.names[20]}: it has changed since"):
+        load_rows(catalog, [20], 9, catalog.channels)
+
+
 def test_many_threads_and_one_give_the_same_pixels(tmp_path):
     root = write_classes(tmp_path / "small", cat=50, dog=50)
     for file in sorted(root.rglob("*.png")):

@@ -14,17 +14,19 @@ import torch
 
 from search.cli import main
 from search.endings import Ending, State
+from search.errors import EnvironmentProblem
 from search.finish import Outcome
+from search.plan import make_plan
 from search.record import FILE, read_record
 from search.repeats import Job, Repeat, affordable, judged, makespan
 from search.resume import resume_search
 from search.run import run_search
-from search.sealed import Judged, Score, compare, hits, mcnemar
+from search.sealed import Judged, Score, Sealed, compare, hits, mcnemar
 from search.sections import Finish
 from search.space import load_space
 from search.trials import Trial
 from search.views import best as view
-from tests.conftest import write_space
+from tests.conftest import write_images, write_space
 from tests.invariants import check
 from trainables.combine import Ensemble, Flipped, flips_of
 from trainables.config import TrialConfig
@@ -262,6 +264,18 @@ def fails_again(config, data):
     if config.seed:
         raise ValueError("not again")
     return fit(config, data)
+
+
+@pytest.mark.parametrize("deed, reason", [(Path.unlink, "No such file"), (lambda path: path.write_bytes(b"x"), "it has changed")])
+def test_sealed_images_that_changed_meanwhile_are_named_and_nothing_is_scored(tmp_path, deed, reason):
+    plan = make_plan(load_space(write_space(tmp_path / "tiny.yaml", write_images(tmp_path / "images"))))
+    row = plan.split.test[0]
+    deed(plan.catalog.pixels.paths[row])
+    with pytest.raises(EnvironmentProblem) as told:
+        Sealed(plan, tmp_path).images(16)
+    what = f"of the sealed rows 1 image of 12 cannot be read, first {plan.catalog.names[row]}: {reason}"
+    assert str(told.value).startswith(what)
+    assert str(told.value).endswith("; put back what was there and go on with `resume`")
 
 
 class TestReplay:

@@ -75,6 +75,7 @@ WRONG = {
     "no images": (dict(images=GREY[:0]), "images: shape (0, 16, 14); give"),
     "several sizes": (dict(images=[GREY[0], GREY[1, 1:]]), "images: no array ("),
     "images left out": (dict(images=None), "images: values of type object; give uint8"),
+    "classes alone": (dict(images=None, labels=None, classes=["a", "b"]), "images: values of type object; give uint8"),
     "labels left out": (dict(labels=None), "labels: shape (); give one label an image"),
     "one-hot": (dict(labels=np.eye(2)[HALVES]), "labels: shape (12, 2); give one label an image, (n,); of one-hot rows"),
     "fewer labels": (dict(labels=HALVES[:-1]), "labels: 11 for 12 images; give one for each"),

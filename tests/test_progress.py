@@ -19,8 +19,8 @@ from search.space import load_space
 from search.trials import Trial, Trials
 
 SMI = """#!/bin/sh
-echo "87, 2048, 81920"
-echo "[N/A], [N/A], [N/A]"
+echo "87, 2048, 81920, 250.50"
+echo "[N/A], [N/A], [N/A], [N/A]"
 """
 
 

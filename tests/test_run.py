@@ -35,10 +35,11 @@ from search.run import run_search
 from search.space import load_space
 from search.stores import default_store
 from search.trials import Trials
-from search.tuning import Session, begun, search_trials, session_of
+from search.tuning import RETRIES, Session, begun, search_trials, session_of
 from tests import fits
 from tests.conftest import free_port, write_images, write_space
 from trainables.export import predict, read_model, task_of
+from trainables.trial import timed
 
 ROOT = Path(__file__).parent.parent
 HANDLER = signal.getsignal(signal.SIGINT)
@@ -219,13 +220,15 @@ class TestOneSearch:
             run_search(space, results=results)
 
 
-def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file):
-    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3, 4, 5, 6, 7, 8]}", "search=grid", "budget.trials=24",
-                                    "space.learning_rate={choice: [0.001, 0.003, 0.01]}", "schedule.reduction_factor=1000"])
+def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file, monkeypatch):
+    monkeypatch.setenv("ATTEMPTS", str(tmp_path / "attempts"))
+    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}", "search=grid",
+                                    "budget.trials=10", "space.learning_rate=0.003", "schedule.reduction_factor=1000"])
     trials = drive(make_plan(space), tmp_path / "faulty", fits.faulty)
-    assert len(trials) == 24
+    assert len(trials) == 10
+    assert (tmp_path / "attempts").read_text().split() == ["one"] * (1 + RETRIES)
     expected = {1: Kind.NOT_FINITE, 2: Kind.ERROR, 3: Kind.OUT_OF_MEMORY, 4: Kind.BAD_REPORT, 5: Kind.BAD_REPORT,
-                6: Kind.LOST, 7: Kind.ERROR, 8: None}
+                6: Kind.LOST, 7: Kind.ERROR, 8: None, 9: Kind.ERROR, 10: Kind.LOST}
     found = {trial.config.batch_size: trial.ending.kind for trial in trials}
     assert found == expected
     states = {trial.number: trial.state.name for trial in study_of(tmp_path / "faulty").trials}
@@ -281,6 +284,36 @@ class TestBegun:
         with pytest.raises(ZeroDivisionError), begun(self.session(events, problem)):
             raise ZeroDivisionError
         assert events == (["started"] if problem else ["started", "left"])
+
+
+def test_a_trial_that_hangs_ends_alone_and_tells_where_it_stood(tmp_path, space_file):
+    space = load_space(space_file, ["space.batch_size={choice: [1, 2]}", "space.learning_rate=0.003", "search=grid",
+                                    "schedule.epoch_minutes=0.03"])
+    trials = drive(make_plan(space), tmp_path / "hang", fits.hanging)
+    assert {trial.config.batch_size: (trial.ending.state, trial.ending.kind) for trial in trials} == {
+        1: (State.COMPLETE, None), 2: (State.FAILED, Kind.TIMEOUT)}
+    [hung] = trials.ended(State.FAILED)
+    stacks = f"errors/{hung.number:04d}.txt"
+    assert hung.ending.message == f"an epoch took more than 0.03 minutes; {stacks} tells where it stood"
+    assert "fits.py" in (tmp_path / "hang" / stacks).read_text() and "in hanging" in (tmp_path / "hang" / stacks).read_text()
+    assert [path.name for path in (tmp_path / "hang" / "errors").iterdir()] == [Path(stacks).name]
+
+
+class TestTimed:
+    def test_epochs_within_the_limit_pass_and_leave_no_file(self, tmp_path):
+        stacks = tmp_path / "errors" / "0001.txt"
+        assert list(timed(iter("abc"), 60, stacks)) == list("abc") == list(timed(iter("abc"), None, stacks))
+        assert not stacks.exists()
+
+    def test_what_an_epoch_raises_passes_and_leaves_no_file(self, tmp_path):
+        stacks = tmp_path / "errors" / "0001.txt"
+        with pytest.raises(ZeroDivisionError):
+            list(timed((1 / epoch for epoch in (1, 0)), 60, stacks))
+        assert not stacks.exists()
+
+    def test_the_time_between_epochs_is_not_theirs(self, tmp_path):
+        for _ in timed(iter("ab"), 0.1, tmp_path / "errors" / "0001.txt"):
+            time.sleep(0.3)
 
 
 def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file):

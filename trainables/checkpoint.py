@@ -22,7 +22,7 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.errors import BadInput, DiskFull
-from trainables.files import checkpoint_epochs, remove_checkpoint
+from trainables.files import checkpoint_epochs, remove_checkpoint, whole
 
 FORMAT = 1
 KEPT = 2
@@ -78,15 +78,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that has all of ``content`` on the disk once it has its name."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part, open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def newest_checkpoint(folder: Path, config: TrialConfig, data: str) -> Checkpoint | None:

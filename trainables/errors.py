@@ -31,5 +31,9 @@ class Undefined(ArithmeticError):
     """The objective's formula has no value for what a trial came to."""
 
 
+class TimedOut(Exception):
+    """An epoch took longer than it may."""
+
+
 class DiskFull(Exception):
     """The disk takes no more, so that nothing can go on; what was written before is whole."""

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which takes the place of ``path`` at the end, whole or not at all.
+
+    Who reads ``path`` meanwhile finds what stood there before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_text_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all; who reads it meanwhile finds what stood there before."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+    """Write ``text`` to ``path``, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(text)
 
 
 def weights_file(folder: str | Path, number: int) -> Path:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import functools
 import math
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import ray
 from ray import tune
@@ -21,8 +22,8 @@ from ray import tune
 from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import DiskFull, NotFinite, Undefined
-from trainables.files import checkpoint_folder, error_file, weights_file
+from trainables.errors import DiskFull, NotFinite, TimedOut, Undefined
+from trainables.files import checkpoint_folder, error_file, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 from trainables.saver import Saver
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 REPORT_SECONDS = 0.1
 DISK = "disk full"  # a failure that is not the trial's: the search stops, and the trial goes on when it is resumed
 
+Epoch = TypeVar("Epoch")
 Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
 
 _data: dict[str, TrialData] = {}  # what this process already fetched; actors are reused from trial to trial
 
 
 def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRef], metrics: Sequence[str],
-          folder: str, saves: Collection[int], formulas: Mapping[str, str]) -> None:
+          folder: str, saves: Collection[int], formulas: Mapping[str, str], seconds: float | None = None) -> None:
     """Run one trial and report each of its epochs; a failure is reported as an ending, so that the process lives on.
 
     A trial goes on from its last checkpoint in the search's folder, if one is there. Epochs shorter than
@@ -55,6 +57,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         folder: the search's folder; weights and tracebacks are written below it.
         saves: the rungs: epochs after which trials are compared and the weights are kept, beside the last one.
         formulas: the `Formula` of each objective that the training loop does not report.
+        seconds: most that an epoch may take.
     """
     number, failure, rows, reported = config["number"], None, [], time.monotonic()
     checkpoints = checkpoint_folder(folder, number)
@@ -62,7 +65,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         trial = TrialConfig(**config["trial"])
         data, save_sometimes = fetch(arrays[trial.image_size]), Saver(checkpoints)
         costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formulas else {}
-        for epoch in fit(trial, data, **start(checkpoints, trial, data)):
+        for epoch in timed(fit(trial, data, **start(checkpoints, trial, data)), seconds, error_file(folder, number)):
             row, last = epoch.row(), epoch.epoch >= trial.epochs
             row |= {name: Formula(text)({**costs, **row}) for name, text in formulas.items()}
             rows.append(row)
@@ -76,12 +79,51 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
                 if epoch.checkpoint is not None and not last:  # only now, when the driver has all rows up to here
                     save_sometimes(epoch.checkpoint)
     except Exception as problem:  # the boundary of a trial: whatever goes wrong in it ends it, and it alone
-        write_error(folder, number)
+        if not isinstance(problem, TimedOut):
+            write_error(folder, number)
         failure = {"failure": kind(problem), "message": line(problem), "rows": rows, "done": True}
     if failure:  # reported out here, where the exception no longer holds what the trial had allocated
         if failure["failure"] == "out of memory":
             release(steps())
         tune.report(failure)
+
+
+def timed(epochs: Iterator[Epoch], seconds: float | None, stacks: Path) -> Iterator[Epoch]:
+    """Yield from ``epochs``; one that takes more than ``seconds`` ends this process and leaves its stacks in a file.
+
+    The process, since nothing less ends what hangs in a library's code. Ray then starts the trial in a new one, which
+    finds the file.
+
+    Raises:
+        TimedOut: the file ``stacks`` tells that this trial has hung before.
+        RuntimeError: an epoch called `sys.exit`, by which Ray ends what it has stopped itself.
+    """
+    with stacks_file(stacks, seconds) if seconds else contextlib.nullcontext() as file:
+        while True:
+            if file:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+            try:
+                epoch = next(epochs)
+            except StopIteration:
+                return
+            except SystemExit as left:
+                raise RuntimeError(f"the training loop called sys.exit({left.code!r})") from left
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+            yield epoch
+
+
+@contextlib.contextmanager
+def stacks_file(path: Path, seconds: float) -> Iterator[IO[str]]:
+    """Open the file that is left only by a process that an epoch of more than ``seconds`` has ended."""
+    if path.exists() and path.read_text().startswith("Timeout"):
+        raise TimedOut(f"an epoch took more than {seconds / 60:g} minutes; errors/{path.name} tells where it stood")
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with open(path, "w") as file:
+            yield file
+    finally:
+        path.unlink()
 
 
 def start(folder: Path, config: TrialConfig, data: TrialData) -> dict[str, Any]:
@@ -135,6 +177,8 @@ def kind(problem: Exception) -> str:
         return "undefined objective"
     if isinstance(problem, DiskFull) or getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DISK
+    if isinstance(problem, TimedOut):
+        return "timeout"
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, MemoryError) or "OutOfMemoryError" in text or "can't allocate memory" in text:
         return "out of memory"
@@ -161,7 +205,5 @@ def save(path: Path, model: Any) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
         raise NotFinite(f"the weights {broken[0]!r} are not finite")
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(weights, part)
-    part.replace(path)
+    with whole(path) as part:
+        save_file(weights, part)

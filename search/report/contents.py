@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from search import front
+from search import front, meter
 from search.endings import State
 from search.progress import clock_text, score_text, short
 from search.redact import redacted
@@ -281,9 +281,24 @@ def ends(facts: Facts) -> Section:
     memory = known.gpu_memory(facts)
     text = [f"The search took {clock_text(facts.seconds)}{machine}; {known.at_a_time(facts):.2f} trials ran at a time on "
             f"average. Epochs took {total:.0f} s of the trials' own time, validation included."
-            + (f" A trial took up to {memory / 2**30:.2f} GiB of a GPU." if memory else "") + " Energy was not measured."]
+            + (f" A trial took up to {memory / 2**30:.2f} GiB of a GPU." if memory else ""), taken(facts)]
     title = "How trials ended, and where the time went"
     return Section("ends", title, text, tables=tables) if len(facts.trials) else Section("ends", title)
+
+
+def taken(facts: Facts) -> str:
+    """Return how busy the machine was and what energy that took, as far as its system told."""
+    use = meter.total(facts.record.uses)
+    if not use.seconds:
+        return "How busy the machine was and what energy it took is not known."
+    busy = [f"its cores {use.cores / use.of_cores:.0%}"] if use.of_cores else []
+    busy += [f"GPU {place} {seconds / use.seconds:.0%}" for place, seconds in enumerate(use.gpus)]
+    energy = [f"{joules / 3600:.1f} Wh by its {part}" for part, joules in use.joules.items()]
+    unknown = [part for part in ("processor", *(["GPU"] if use.gpus else [])) if part not in use.joules]
+    said = [f"Busy on the machine, whoever's work it was: {', '.join(busy)}." if busy else "",
+            f"Energy: {', '.join(energy)}." if energy else "",
+            f"The energy of its {' and '.join(unknown)} cannot be read here." if unknown else ""]
+    return " ".join(filter(None, said))
 
 
 def every_trial(facts: Facts) -> Section:

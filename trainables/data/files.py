@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,13 +36,14 @@ class Header:
 
 @dataclass(frozen=True)
 class FilePixels:
-    """`Pixels` that are files on disk."""
+    """`Pixels` that are files on disk, and the hash of what stood in each when the rows were read."""
 
     paths: tuple[Path, ...] = field(repr=False)
+    hashes: tuple[bytes, ...] = field(repr=False)
 
     def reader(self, cache: Path | None) -> Callable[[int], Image.Image]:
         """Return the function that decodes the file of a row; nothing is cached."""
-        return lambda row: read_image(self.paths[row])
+        return lambda row: read_image(self.paths[row], self.hashes[row])
 
 
 def data_folder(path: str, key: str = "data.root") -> Path:
@@ -65,13 +67,18 @@ def _existing(path: str, is_wanted: Callable[[str], bool], wanted: str, other: s
     return Path(place).resolve()
 
 
-def read_image(path: Path) -> Image.Image:
-    """Decode one file; raises `Unreadable`, also for a file that is gone."""
+def read_image(path: Path, known: bytes | None = None) -> Image.Image:
+    """Decode one file; raises `Unreadable`, also for a file that is gone, or whose hash is not the ``known`` one."""
     try:
         with open(path, "rb") as file:
-            return decode(file)
+            if known is None:
+                return decode(file)
+            content = file.read()
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from None
+    if content_hash(content) != known:
+        raise Unreadable("it has changed since the rows were read")
+    return decode(io.BytesIO(content))
 
 
 def read_header(path: Path) -> Header | Unreadable:

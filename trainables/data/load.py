@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from trainables.data.files import in_threads, read_image, refuse_unreadable
 from trainables.data.residence import Residence, decoded_bytes, host_limit, residence
 from trainables.data.split import Split
 from trainables.errors import BadInput
+from trainables.files import whole
 
 SMALL_PIXELS = 64**2  # largest image below which threads cost more than they gain
 
@@ -93,24 +94,21 @@ def map_sizes(catalog: Catalog, rows: np.ndarray, paths: Mapping[int, Path], cac
     """Return what `load_sizes` does, from one mapped ``.npy`` file a size, decoded where none is there or it is damaged."""
     shapes = {size: (len(rows), catalog.channels, size, size) for size in paths}
     kept = {size: open_mapped(path, shapes[size]) for size, path in paths.items()}
-    missing = {size: paths[size].with_suffix(f".{os.getpid()}.part") for size, array in kept.items() if array is None}
-    if missing:
-        cache.mkdir(parents=True, exist_ok=True)
-        pixels = {size: np.lib.format.open_memmap(part, "w+", np.uint8, shapes[size]) for size, part in missing.items()}
-        decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
-        for size, part in missing.items():
-            pixels[size].flush()
-            part.replace(paths[size])
-            kept[size] = np.load(paths[size], mmap_mode="r", allow_pickle=False)
-    return kept
+    missing = [size for size, array in kept.items() if array is None]
+    with ExitStack() as stack:
+        parts = {size: stack.enter_context(whole(paths[size])) for size in missing}
+        pixels = {size: np.lib.format.open_memmap(part, "w+", np.uint8, shapes[size]) for size, part in parts.items()}
+        if missing:
+            decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
+        for array in pixels.values():
+            array.flush()
+    return kept | {size: np.load(paths[size], mmap_mode="r", allow_pickle=False) for size in missing}
 
 
 def mapped(array: np.ndarray, path: Path) -> np.ndarray:
     """Return ``array`` from a mapped ``.npy`` file, written now."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with whole(path) as part, open(part, "wb") as file:
         np.save(file, array)
-    part.replace(path)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 

@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from trainables.errors import BadInput
+from trainables.files import whole
 from trainables.models import MODELS
 
 URL = "https://download.pytorch.org/models/"
@@ -64,10 +65,8 @@ def fetch(architecture: str) -> Path:
             content = answer.read()
         if not hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
             raise OSError("the content is not that of the name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(content)
-        part.replace(path)
+        with whole(path) as part:
+            part.write_bytes(content)
     except OSError as problem:  # urllib's errors are among them
         reason = problem.reason if isinstance(problem, urllib.error.URLError) else problem
         mend = f"bring {URL}{name} there, or name a file as weights"

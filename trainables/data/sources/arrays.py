@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ from trainables.data.files import data_file
 from trainables.data.sources.in_memory import ArrayPixels
 from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
+from trainables.files import whole
 
 NEEDED, KNOWN = ("images", "labels"), ("images", "labels", "classes")
 MAX_BYTES = 2**34  # of a file's arrays, which are read into memory whole
@@ -50,9 +50,8 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
 
 def write_arrays(file: Path, catalog: Catalog) -> None:
     """Write the arrays that a catalog was made of, whole or not at all, so that `scan` makes the same one of them."""
-    part = file.with_suffix(f".{os.getpid()}.npz")
-    np.savez(part, images=catalog.pixels.array, labels=catalog.labels, classes=np.array(catalog.target.names))
-    part.replace(file)
+    with whole(file) as part, open(part, "wb") as opened:
+        np.savez(opened, images=catalog.pixels.array, labels=catalog.labels, classes=np.array(catalog.target.names))
 
 
 def catalog_of_arrays(config: DataConfig, images: ArrayLike, labels: ArrayLike, classes: ArrayLike | None = None) -> Catalog:

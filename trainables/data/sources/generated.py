@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from trainables.data.catalog import Catalog, content_hash
 from trainables.data.config import DataConfig
 from trainables.data.decode import as_image
 from trainables.data.targets import Labels
+from trainables.files import whole
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,8 @@ class GeneratedPixels:
 
 def save(file: Path, pixels: np.ndarray) -> None:
     """Write an array so that no other process can see half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.stem, suffix=".part", delete=False) as part:
-        np.save(part, pixels)
-    os.replace(part.name, file)
+    with whole(file) as part, open(part, "wb") as opened:
+        np.save(opened, pixels)
 
 
 def scan(config: DataConfig) -> Catalog:

@@ -35,13 +35,14 @@ def catalog_of_files(
     Raises:
         BadInput: for too few of them.
     """
+    hashes = tuple(header.hash for header in headers)
     return Catalog(
         targets=targets,
         names=tuple(names),
-        hashes=tuple(header.hash for header in headers),
+        hashes=hashes,
         channels=channels or (1 if all(header.grey for header in headers) else 3),
         sizes=bounds([header.width for header in headers], [header.height for header in headers]),
-        pixels=FilePixels(tuple(paths)),
+        pixels=FilePixels(tuple(paths), hashes),
         groups=None if groups is None else tuple(groups),
         sealed=None if sealed is None else np.array(sealed, bool),
         attributes=attributes or {},
