@@ -97,7 +97,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 Recorder(record, clock, interrupts.stop) as recorder,
                 nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),
                 begun(session_of(plan, address, fit)) as session,
-                Tracker(uri, results, plan, folder.name, record) as tracker,
+                Tracker(uri, results, plan, folder.name, record, interrupts.check) as tracker,
                 progress.showing(plan, trials, clock),
             ):
                 recorder.start(space.budget, tracking, plan.machine)

@@ -57,13 +57,16 @@ class Tracker:
         uri: an MLflow tracking URI that `check_uri` accepted.
         name: name of the search: the parent run and the registered model are called so.
         record: what the search has come to so far.
+        check: raises where a signal has come, for what would else go on waiting.
 
     Raises:
         SpaceError: MLflow refuses the URI.
         EnvironmentProblem: it does not answer; also from every method but `begin`, `epoch` and `end`.
     """
 
-    def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record):
+    def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record,
+                 check: Callable[[], None] = lambda: None):
+        self._check = check
         self.uri, self.name, self._space, self._id = uri, name, plan.space, record.id
         self._plan, self._trials = plan, record.trials
         self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes)
@@ -262,7 +265,8 @@ class Tracker:
         self.client.set_terminated(self.parent, status)
 
     def _asked(self, ask: Callable[[], Answer], seconds: float | None = None) -> Answer:
-        """Return what MLflow answers, asked again for so many seconds while it is away, by default `CLOSE_SECONDS`.
+        """Return what MLflow answers, asked again for so many seconds while it is away, by default `CLOSE_SECONDS` or until a
+        signal comes.
 
         It may have done all or half of what it was asked to and lost the answer: to ask again must then come to the same.
         """
@@ -274,6 +278,8 @@ class Tracker:
             except EnvironmentProblem:
                 if time.monotonic() >= deadline:
                     raise
+                if seconds is None:
+                    self._check()
                 time.sleep(FLUSH_SECONDS)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> None:

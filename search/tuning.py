@@ -50,6 +50,21 @@ def begun(session: Session) -> Iterator[Session]:
             wait([started])
 
 
+def survive_full_memory() -> None:
+    """Let Tune take a worker that Ray killed, because the machine's memory ran out, for one that died.
+
+    Tune 2.60 hears of it by an error that is no actor's, and dies of that itself.
+    """
+    from ray import exceptions
+    from ray._private import serialization
+
+    class Killed(exceptions.RayActorError):
+        def __init__(self, message: str):
+            super().__init__(error_msg=message)
+
+    serialization.OutOfMemoryError = Killed
+
+
 @contextmanager
 def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, interrupts: Interrupts, watchers=(),
                   refuses=lambda config: None, forbids=lambda config: None, session: Session | None = None, fit=None, past=(),
@@ -67,6 +82,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     from search.searcher import OptunaSearcher, create_study
     from trainables import trial
 
+    survive_full_memory()
     space = plan.space
     with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop):
         interrupts.listen()

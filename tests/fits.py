@@ -46,6 +46,16 @@ def threaded(config, data):
     yield Epoch(config.epochs, float(sys.modules["torch"].get_num_threads()) if ahead else math.nan, last.model)
 
 
+def hungry(config, data):
+    """Take 4 GiB of memory in every trial with a batch of 2, and hold them."""
+    for epoch in steady(config, data):
+        if config.batch_size == 2:
+            taken = bytearray(os.urandom(2**20) * 2**12)
+            time.sleep(20)
+            del taken
+        yield epoch
+
+
 def hanging(config, data):
     """Hang in the second epoch of every trial with a batch of 2."""
     for epoch in steady(config, data):

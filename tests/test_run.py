@@ -299,6 +299,22 @@ def test_a_trial_that_hangs_ends_alone_and_tells_where_it_stood(tmp_path, space_
     assert [path.name for path in (tmp_path / "hang" / "errors").iterdir()] == [Path(stacks).name]
 
 
+@pytest.mark.slow
+def test_a_trial_that_takes_the_machines_memory_is_the_only_one_that_is_lost(tmp_path, space_file, monkeypatch):
+    """Ray kills its process, as on a machine whose memory ends; F9."""
+    from ray._private.utils import get_system_memory, get_used_memory
+
+    total, used = get_system_memory(), get_used_memory()
+    if total - used < 8 * 2**30:
+        pytest.skip("less than 8 GiB of memory are free")
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{(used + 4 * 2**30) / total:.3f}")
+    space = load_space(space_file, ["space.batch_size={choice: [1, 2, 3]}", "space.learning_rate=0.003", "search=grid",
+                                    "schedule.reduction_factor=1000"])
+    trials = drive(make_plan(space), tmp_path / "hungry", fits.hungry)
+    assert {trial.config.batch_size: (trial.ending.state, trial.ending.kind) for trial in trials} == {
+        1: (State.COMPLETE, None), 2: (State.FAILED, Kind.LOST), 3: (State.COMPLETE, None)}
+
+
 class TestTimed:
     def test_epochs_within_the_limit_pass_and_leave_no_file(self, tmp_path):
         stacks = tmp_path / "errors" / "0001.txt"

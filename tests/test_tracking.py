@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sqlite3
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +21,7 @@ from search.champion import Registered
 from search.clock import Clock
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem, Interrupted
+from search.interrupt import Interrupts
 from search.plan import make_plan
 from search.record import Recorder, begin_record, read_record
 from search.space import load_space
@@ -51,8 +54,8 @@ class Search:
         folder.mkdir(parents=True)
         self.record = begin_record(folder, self.plan.space, self.plan.catalog.fingerprint)
 
-    def tracked(self, uri: str) -> Tracker:
-        return Tracker(uri, self.folder.parent, self.plan, self.folder.name, read_record(self.folder))
+    def tracked(self, uri: str, *check) -> Tracker:
+        return Tracker(uri, self.folder.parent, self.plan, self.folder.name, read_record(self.folder), *check)
 
     def play(self, *watchers) -> Trial:
         """Let one more trial go from its beginning to its end."""
@@ -115,6 +118,21 @@ def test_what_a_server_misses_it_is_told_later_and_once(server, space_file, tmp_
         proxy.mood = "well"
         search.play(tracker)
     check_rows(Path(server.store.removeprefix("sqlite:///")), search)
+
+
+def test_a_signal_ends_the_wait_for_a_registration(server, space_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    search = Search(space_file, tmp_path / "results" / "signalled")
+    with Proxy(server) as proxy, Interrupts() as interrupts, search.tracked(proxy.uri, interrupts.check) as tracker:
+        trial = search.play(tracker)
+        tracker.flush()
+        proxy.mood = "dead"
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            tracker.mark_best(trial.number)
+        assert time.monotonic() - began < 30
+        proxy.mood = "well"
 
 
 def test_what_it_never_takes_stays_in_the_record_for_a_resume(server, space_file, tmp_path, monkeypatch):
