@@ -238,14 +238,12 @@ def test_every_failure_ends_its_own_trial_and_only_that(tmp_path, space_file, mo
     assert "with a second line" in (tmp_path / "faulty" / "errors" / f"{boom.number:04d}.txt").read_text()
 
 
-@pytest.mark.parametrize("cpus", [1, 2])
-def test_a_worker_that_imported_torch_ahead_uses_its_trials_cores_alone(tmp_path, space_file, cpus):
-    if cpus > len(os.sched_getaffinity(0)):
-        pytest.skip("a core too few")
-    plan = make_plan(load_space(space_file, ["budget.trials=2", f"resources.cpus_per_trial={cpus}"]))
+def test_a_worker_that_imported_torch_ahead_uses_its_trials_cores_alone(tmp_path, space_file):
+    """Torch itself would take all cores of the machine."""
+    plan = make_plan(load_space(space_file, ["budget.trials=2"]))
     with begun(session_of(plan)) as session:
         trials = drive(plan, tmp_path / "ahead", fits.threaded, session=session)
-    assert [trial.ending.value for trial in trials] == [cpus, cpus]
+    assert [trial.ending.value for trial in trials] == [1, 1]
 
 
 class TestBegun:
@@ -347,7 +345,7 @@ def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file)
 
 def test_when_time_is_over_running_trials_are_stopped_and_told_so(tmp_path, space_file):
     space = load_space(space_file, ["schedule.max_epochs=10000", "budget.trials=100", "schedule.reduction_factor=1000"])
-    clock = Clock(20.0)
+    clock = Clock(12.0)
     trials = drive(make_plan(space), tmp_path / "late", fits.endless, clock)
     assert clock.elapsed < 40
     assert Kind.BUDGET in {trial.ending.kind for trial in trials.ended(State.PRUNED)}

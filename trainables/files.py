@@ -14,7 +14,6 @@ def whole(path: Path) -> Iterator[Path]:
 
     Who reads ``path`` meanwhile finds what stood there before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part

@@ -205,5 +205,6 @@ def save(path: Path, model: Any) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
         raise NotFinite(f"the weights {broken[0]!r} are not finite")
+    path.parent.mkdir(exist_ok=True)
     with whole(path) as part:
         save_file(weights, part)

@@ -65,6 +65,7 @@ def fetch(architecture: str) -> Path:
             content = answer.read()
         if not hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
             raise OSError("the content is not that of the name")
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part:
             part.write_bytes(content)
     except OSError as problem:  # urllib's errors are among them

@@ -46,6 +46,7 @@ class GeneratedPixels:
 
 def save(file: Path, pixels: np.ndarray) -> None:
     """Write an array so that no other process can see half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as part, open(part, "wb") as opened:
         np.save(opened, pixels)
 
