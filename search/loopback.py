@@ -95,3 +95,4 @@ def give_token() -> None:
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    tell_ray({})  # an earlier Ray of this process may have looked for a token before the user gave it

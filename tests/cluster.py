@@ -1,29 +1,86 @@
-"""A Ray cluster on this machine: a head and workers, each a node in processes of its own."""
+"""A Ray cluster on this machine: a head and workers, each a node in processes of its own, or in a network of its own, too."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import free_port
 
 RAY = Path(sys.executable).parent / "ray"
-START = [RAY, "start", "--block", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+START = [RAY, "start", "--block", "--disable-usage-stats"]
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node's processes are: its address, and the network namespace that has it, if it is not this machine's own."""
+
+    address: str = LOOPBACK
+    namespace: str = ""
+
+    @property
+    def prefix(self) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace] if self.namespace else []
+
+    def cut_off(self) -> None:
+        """Take the node's cable away: it lives, and nobody reaches it."""
+        ip("-n", self.namespace, "link", "set", "inside", "down")
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@contextmanager
+def networks(workers: int) -> Iterator[list[Place]]:
+    """Make a network namespace for each worker, joined by a bridge on which the head is; skip where that is not to be had."""
+    if os.geteuid() or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and the command ip")
+    number = os.getpid() % 200 + 20
+    bridge, subnet = f"search{number}", f"10.77.{number}"
+    with ExitStack() as stack:
+        try:
+            ip("link", "add", bridge, "type", "bridge")
+            stack.callback(ip, "link", "del", bridge)
+            ip("addr", "add", f"{subnet}.1/24", "dev", bridge)
+            ip("link", "set", bridge, "up")
+            places = [Place(f"{subnet}.1")]
+            for worker in range(workers):
+                place = Place(f"{subnet}.{worker + 11}", f"search-{number}-{worker}")
+                ip("netns", "add", place.namespace)
+                stack.callback(ip, "netns", "del", place.namespace)
+                outside = f"s{number}-{worker}"
+                ip("link", "add", outside, "type", "veth", "peer", "name", "inside", "netns", place.namespace)
+                ip("link", "set", outside, "master", bridge, "up")
+                ip("-n", place.namespace, "addr", "add", f"{place.address}/24", "dev", "inside")
+                for name in ("inside", "lo"):
+                    ip("-n", place.namespace, "link", "set", name, "up")
+                places.append(place)
+        except subprocess.CalledProcessError as problem:
+            pytest.skip(f"network namespaces are not to be had: {problem.stderr.decode().strip()}")
+        yield places
 
 
 class Node:
     """`ray start` in a folder of its own, from which none of this project's code can be imported by accident."""
 
-    def __init__(self, place: Path, token: dict[str, str], *arguments: str):
-        place.mkdir()
+    def __init__(self, folder: Path, place: Place, token: dict[str, str], *arguments: str):
+        folder.mkdir()
+        self.place = place
+        command = [*place.prefix, *START, f"--node-ip-address={place.address}", *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self._process = subprocess.Popen([*START, *arguments], cwd=place, env={**environment, **token}, text=True,
+        self._process = subprocess.Popen(command, cwd=folder, env={**environment, **token}, text=True,
                                          start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = []
         for line in self._process.stdout:
@@ -38,6 +95,9 @@ class Node:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
+    def cut_off(self) -> None:
+        self.place.cut_off()
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
@@ -47,19 +107,20 @@ class Node:
 class Cluster:
     """A head without a core and so many workers of so many ``cores`` each; ``token`` is the environment of who may join."""
 
-    def __init__(self, place: Path):
-        self.address = f"127.0.0.1:{free_port()}"
+    def __init__(self, place: Path, places: list[Place]):
+        self.address = f"{places[0].address}:{free_port()}"
         self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        self._place = place
+        self._place, self._places = place, places
         self._nodes: list[Node] = []
 
-    def start(self, workers: int, cores: int) -> None:
+    def start(self, cores: int) -> None:
         self._add("--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false")
-        for _ in range(workers):
+        for _ in self._places[1:]:
             self._add(f"--address={self.address}", f"--num-cpus={cores}")
 
     def _add(self, *arguments: str) -> None:
-        self._nodes.append(Node(self._place / f"node{len(self._nodes)}", self.token, *arguments))
+        number = len(self._nodes)
+        self._nodes.append(Node(self._place / f"node{number}", self._places[number], self.token, *arguments))
 
     @property
     def workers(self) -> list[Node]:
@@ -71,11 +132,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster(place: Path, workers: int = 2, cores: int = 1) -> Iterator[Cluster]:
+def cluster(place: Path, workers: int = 2, cores: int = 1, *, apart: bool = False) -> Iterator[Cluster]:
+    """Start a cluster below ``place``; ``apart``, with each worker in a network of its own."""
     place.mkdir()
-    started = Cluster(place)
-    try:
-        started.start(workers, cores)
-        yield started
-    finally:
-        started.stop()
+    with networks(workers) if apart else nullcontext([Place()] * (1 + workers)) as places:
+        started = Cluster(place, places)
+        try:
+            started.start(cores)
+            yield started
+        finally:
+            started.stop()

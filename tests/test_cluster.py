@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from search.plan import decode, make_plan
-from search.resources import ray_session
 from search.run import run_search
 from search.space import load_space
-from tests.cluster import RAY, Cluster, cluster
+from search.tuning import session_of
+from tests.cluster import RAY, Cluster, Node, cluster
 from tests.conftest import write_space
 from tests.invariants import check
 from tests.test_resume import LONG, wait_for
@@ -58,13 +58,15 @@ def test_a_users_own_network_goes_to_the_nodes(images, tmp_path):
     check(tmp_path / "results" / "tiny", 4)
 
 
-def test_a_node_that_dies_takes_no_trial_with_it(space_file, tmp_path):
-    """One of two nodes is killed with a trial on it: the trial goes on from its checkpoint on the other."""
+@pytest.mark.parametrize(("apart", "deed"), [(False, Node.kill), (True, Node.kill), (True, Node.cut_off)],
+                         ids=["killed", "killed in a network of its own", "cut off"])
+def test_a_node_that_is_lost_takes_no_trial_with_it(space_file, tmp_path, apart, deed):
+    """One of two nodes is lost with a trial on it: the trial goes on from its checkpoint on the other."""
     results = tmp_path / "results"
-    with cluster(tmp_path / "cluster") as nodes:
+    with cluster(tmp_path / "cluster", apart=apart) as nodes:
         process = start(nodes, space_file, results, *LONG)
         wait_for(process, results / "tiny", 30)
-        nodes.workers[1].kill()
+        deed(nodes.workers[1])
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     record = check(results / "tiny", 3, errors=errors)
@@ -80,13 +82,17 @@ def test_the_data_reaches_each_node_once(space_file, tmp_path, monkeypatch):
         from trainables.trial import fetch
 
         pixels = fetch(*references).pool.pixels
-        time.sleep(3)  # so that every core has one of these
+        (tmp_path / f"{os.getpid()}.here").touch()
+        while len(list(tmp_path.glob("*.here"))) < 4:  # each on a core of its own
+            time.sleep(0.1)
         return ray.get_runtime_context().get_node_id(), os.getpid(), pixels.flags.owndata or pixels.flags.writeable
 
+    with session_of(plan):  # a Ray of this process that knew no token of the cluster
+        pass
     with cluster(tmp_path / "cluster", cores=2) as nodes:
         for name, value in nodes.token.items():
             monkeypatch.setenv(name, value)
-        with ray_session(plan.space.resources, plan.machine, nodes.address) as (ray, machine):
+        with session_of(plan, nodes.address) as (ray, machine):
             assert machine.concurrent == 4
             reference = ray.put(data)
             found = ray.get([ray.remote(num_cpus=1)(look).remote([reference]) for _ in range(4)])
