@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from search.load import GPU_SECONDS, ask_gpus
 
 STAT = Path("/proc/stat")
 RAPL = Path("/sys/class/powercap")  # energy of whole processors, as Linux counts it; often for root alone
-NOTE_SECONDS = 60.0
+NOTE_SECONDS = 10.0  # what the report that a search ends with lacks at most
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,10 @@ def total(uses: Iterable[Use]) -> Use:
     """Return what was taken in all of several stretches of time."""
     whole = Use()
     for use in uses:
-        gpus = [whole.gpus[place] + use.gpus[place] if place < len(whole.gpus) else use.gpus[place]
-                for place in range(len(use.gpus))]
+        gpus = tuple(map(sum, zip_longest(whole.gpus, use.gpus, fillvalue=0.0)))
         joules = {part: whole.joules.get(part, 0.0) + use.joules.get(part, 0.0) for part in {**whole.joules, **use.joules}}
-        cores = None if use.cores is None else (whole.cores or 0.0) + use.cores
-        whole = Use(whole.seconds + use.seconds, cores, whole.of_cores + use.of_cores, (*gpus, *whole.gpus[len(gpus):]), joules)
+        cores = whole.cores if use.cores is None else (whole.cores or 0.0) + use.cores
+        whole = Use(whole.seconds + use.seconds, cores, whole.of_cores + use.of_cores, gpus, joules)
     return whole
 
 
@@ -55,7 +55,7 @@ class Meter:
 
     Args:
         gpus: whether to ask for GPUs at all.
-        note: takes the `Use` so far, once a minute and at the end.
+        note: takes the `Use` so far, every `NOTE_SECONDS` and at the end.
     """
 
     def __init__(self, gpus: bool, note: Callable[[Use], None]):

@@ -87,6 +87,7 @@ def test_several_starts_are_added_up():
     second = Use(20.0, 30.0, 40.0, (2.0, 3.0), {"processor": 50.0, "GPU": 7.0})
     assert total([first, second]) == Use(30.0, 35.0, 60.0, (3.0, 3.0), {"processor": 150.0, "GPU": 7.0})
     assert total([second, first]).gpus == (3.0, 3.0) and total([]) == Use()
+    assert total([first, Use()]) == total([Use(), first]) == first  # a start that was killed before it told anything
     assert total([replace(first, cores=None, of_cores=0.0)]).cores is None
 
 
@@ -105,6 +106,9 @@ def test_the_record_keeps_the_last_of_each_start(space_file, tmp_path):
 
 
 SAID = {
+    "a start that told nothing yet": (
+        (Use(100.0, 150.0, 200.0), Use()),
+        "Busy on the machine, whoever's work it was: its cores 75%. The energy of its processor cannot be read here."),
     "nothing": ((), "How busy the machine was and what energy it took is not known."),
     "a laptop": ((Use(100.0, 150.0, 200.0),),
                  "Busy on the machine, whoever's work it was: its cores 75%. The energy of its processor cannot be read here."),
