@@ -316,7 +316,7 @@ def test_a_trial_that_takes_the_machines_memory_is_the_only_one_that_is_lost(tmp
 class TestTimed:
     def test_epochs_within_the_limit_pass_and_leave_no_file(self, tmp_path):
         stacks = tmp_path / "errors" / "0001.txt"
-        assert list(timed(iter("abc"), 60, stacks)) == list("abc") == list(timed(iter("abc"), None, stacks))
+        assert list(timed(["a", "b", "c"], 60, stacks)) == list("abc") == list(timed(iter("abc"), None, stacks))
         assert not stacks.exists()
 
     def test_what_an_epoch_raises_passes_and_leaves_no_file(self, tmp_path):

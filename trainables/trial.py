@@ -12,7 +12,7 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -88,7 +88,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         tune.report(failure)
 
 
-def timed(epochs: Iterator[Epoch], seconds: float | None, stacks: Path) -> Iterator[Epoch]:
+def timed(epochs: Iterable[Epoch], seconds: float | None, stacks: Path) -> Iterator[Epoch]:
     """Yield from ``epochs``; one that takes more than ``seconds`` ends this process and leaves its stacks in a file.
 
     The process, since nothing less ends what hangs in a library's code. Ray then starts the trial in a new one, which
@@ -98,6 +98,7 @@ def timed(epochs: Iterator[Epoch], seconds: float | None, stacks: Path) -> Itera
         TimedOut: the file ``stacks`` tells that this trial has hung before.
         RuntimeError: an epoch called `sys.exit`, by which Ray ends what it has stopped itself.
     """
+    epochs = iter(epochs)
     with stacks_file(stacks, seconds) if seconds else contextlib.nullcontext() as file:
         while True:
             if file:

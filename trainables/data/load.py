@@ -95,13 +95,13 @@ def map_sizes(catalog: Catalog, rows: np.ndarray, paths: Mapping[int, Path], cac
     shapes = {size: (len(rows), catalog.channels, size, size) for size in paths}
     kept = {size: open_mapped(path, shapes[size]) for size, path in paths.items()}
     missing = [size for size, array in kept.items() if array is None]
-    if missing:
-        cache.mkdir(parents=True, exist_ok=True)
+    if not missing:
+        return kept
+    cache.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         parts = {size: stack.enter_context(whole(paths[size])) for size in missing}
         pixels = {size: np.lib.format.open_memmap(part, "w+", np.uint8, shapes[size]) for size, part in parts.items()}
-        if missing:
-            decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
+        decode_into(pixels, catalog, rows.tolist(), catalog.channels, cache)
         for array in pixels.values():
             array.flush()
     return kept | {size: np.load(paths[size], mmap_mode="r", allow_pickle=False) for size in missing}
