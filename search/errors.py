@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 import typing
 
-from trainables.errors import BadInput
+from trainables.errors import FULL, BadInput
 
 
 class SearchError(Exception):
@@ -72,7 +71,7 @@ def state_after(problem: BaseException | None) -> str:
 def disk_is_full(problem: BaseException | None) -> bool:
     """Tell whether a full disk stands behind ``problem``, in whatever a library has wrapped it."""
     while problem is not None:
-        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(problem):
+        if getattr(problem, "errno", None) in FULL or "No space left on device" in str(problem):
             return True
         if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True

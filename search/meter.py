@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from search.load import GPU_SECONDS, ask_gpus
+from search import gpus
 
 STAT = Path("/proc/stat")
 RAPL = Path("/sys/class/powercap")  # energy of whole processors, as Linux counts it; often for root alone
@@ -75,7 +75,7 @@ class Meter:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(GPU_SECONDS):
+        while not self._over.wait(gpus.SECONDS):
             self._measure()
             if time.monotonic() - self._noted >= NOTE_SECONDS:
                 self._noted = time.monotonic()
@@ -93,11 +93,11 @@ class Meter:
             if place in counted:
                 used = counted[place][0] - before
                 joules["processor"] = joules.get("processor", 0.0) + (used if used >= 0 else used + most)
-        gpus = ask_gpus() if self._asks_gpus else []
-        for gpu in gpus:
+        at_work = gpus.now() if self._asks_gpus else []
+        for gpu in at_work:
             if gpu.watts is not None:
                 joules["GPU"] = joules.get("GPU", 0.0) + gpu.watts * passed
-        spent = [before + gpu.busy / 100 * passed for gpu, before in zip(gpus, self._use.gpus or (0.0,) * len(gpus))]
+        spent = [before + gpu.busy / 100 * passed for gpu, before in zip(at_work, self._use.gpus or (0.0,) * len(at_work))]
         self._use = Use(round(now - self._began, 3), busy, had, tuple(round(seconds, 4) for seconds in spent) or self._use.gpus,
                         {part: round(value, 3) for part, value in joules.items()})
         self._looked, self._counters = now, counted

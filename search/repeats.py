@@ -269,10 +269,10 @@ def told(job: Job, result: dict[str, Any]) -> Repeat:
     """Return what a worker's result says of its job.
 
     Raises:
-        EnvironmentProblem: the disk is full, which is no training's fault.
+        EnvironmentProblem: the machine is to blame, which is no training's fault.
     """
-    from trainables.trial import DISK
+    from trainables.trial import MACHINE
 
-    if result.get("failure") == DISK:
-        raise EnvironmentProblem(f"{result['message']}; make room and go on with `resume`")
+    if result.get("failure") == MACHINE:
+        raise EnvironmentProblem(f"{result['message']}; then go on with `resume`")
     return Repeat(job.trial.number, job.seed, refit=job.refit, **result)

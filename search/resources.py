@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from search import gpus
 from search.errors import EnvironmentProblem, SpaceError
 from search.loopback import give_token, private_ray
 from search.sections import Resources
@@ -62,7 +61,7 @@ def this_machine(resources: Resources) -> Machine:
     Raises:
         BadInput: more was asked for than there is.
     """
-    return replace(share_out(len(os.sched_getaffinity(0)), visible_gpus(), resources), gpu_memory=gpu_memory())
+    return replace(share_out(len(os.sched_getaffinity(0)), gpus.visible(), resources), gpu_memory=gpus.smallest())
 
 
 def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
@@ -81,27 +80,6 @@ def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
         return Machine(cpus, 0, resources.cpus_per_trial, 0.0, int(cpus // resources.cpus_per_trial))
     whole = Machine(cpus, used, resources.cpus_per_trial, 1, used)
     return whole.packed(1 if resources.trials_per_gpu == "auto" else resources.trials_per_gpu)
-
-
-def visible_gpus() -> int:
-    """Return how many NVIDIA GPUs this process may use, as the driver and CUDA_VISIBLE_DEVICES say."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False).stdout
-    present = sum(line.startswith("GPU ") for line in listed.splitlines())
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return present if chosen is None else min(present, sum(1 for part in chosen.split(",") if part.strip() not in ("", "-1")))
-
-
-def gpu_memory() -> int:
-    """Return the bytes of the smallest GPU, as the driver says; 0 without any."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    query = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False).stdout
-    return min((int(line) * 2**20 for line in listed.splitlines() if line.strip().isdecimal()), default=0)
 
 
 def check_address(address: str | None) -> None:

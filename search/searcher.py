@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,9 +15,9 @@ from search.errors import EnvironmentProblem
 from search.loopback import died
 from search.space import Space
 from search.study import Asked, Study, create_study
-from search.trials import Trial, Trials
+from search.trials import Trial, Trials, now
 from trainables.config import TrialConfig
-from trainables.trial import DISK
+from trainables.trial import MACHINE
 
 __all__ = ["OptunaSearcher", "create_study"]
 
@@ -90,7 +89,7 @@ class OptunaSearcher(Searcher):
         for row in result.get("rows", ()):
             if row["epoch"] <= trial.epoch:
                 continue  # Ray shows a trial's last report twice
-            row = {**row, "time": time.time()}
+            row = {**row, "time": now()}
             trial.rows.append(row)
             if not unscored(row, self._space.modes):
                 self._study.report(asked, row)
@@ -103,8 +102,8 @@ class OptunaSearcher(Searcher):
         if result and not error:
             self.on_trial_result(trial_id, result)
             failure = (result["failure"], result["message"]) if "failure" in result else None
-            if failure and failure[0] == DISK:
-                return self._stop(EnvironmentProblem(f"{failure[1]}; make room and go on with `resume`"))
+            if failure and failure[0] == MACHINE:
+                return self._stop(EnvironmentProblem(f"{failure[1]}; then go on with `resume`"))
         self._end(*self._by_id[trial_id], failure=failure)
 
     def close(self, reason: Kind | None) -> None:

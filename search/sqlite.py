@@ -1,4 +1,8 @@
-"""How SQLite files are written here: ahead, in a log beside the file, so that a commit waits for the disk less often."""
+"""How SQLite files are written here: ahead, in a log beside the file, so that a commit waits for the disk less often.
+
+Not where the file is on another machine's disk: the log is shared by way of memory, which machines do not share, so that
+two of them that open the file damage it (https://www.sqlite.org/wal.html).
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
+MOUNTS = Path("/proc/self/mounts")
+SHARED = ("9p", "afs", "beegfs", "ceph", "cifs", "fuse.", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "ocfs2", "smb",
+          "virtiofs")
+
+
 def create_write_ahead(path: Path) -> None:
-    """Create the database ``path`` with a write-ahead log, which it keeps; leave one that stands there as it is.
+    """Create the database ``path``, with a write-ahead log where it can be; leave one that stands there as it is.
 
     A rollback journal waits for the disk three times a commit: creating MLflow's tables so takes twice as long.
     """
     if path.exists():
         return
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(path) else 'WAL'}")
+
+
+def on_network(path: Path) -> bool:
+    """Tell whether ``path`` is on a file system that machines share, as far as the system says."""
+    if not MOUNTS.exists():
+        return False
+    kinds = {}
+    for line in MOUNTS.read_text().splitlines():
+        _, place, kind, *_ = line.split(" ")
+        kinds[place.encode().decode("unicode_escape")] = kind  # a space in it is written \\040
+    places = map(str, (path.resolve(), *path.resolve().parents))
+    return next((kinds[place] for place in places if place in kinds), "").startswith(SHARED)
 
 
 def remove(path: Path) -> None:

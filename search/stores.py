@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -18,9 +19,11 @@ from search.errors import EnvironmentProblem, SpaceError
 from search.folder import unwritable
 from search.redact import redacted
 from search.space import Space
-from search.sqlite import create_write_ahead
+from search.sqlite import create_write_ahead, remove
+from search.tables import strange
 
 SERVER_SECONDS = 5
+OLDEST_SERVER, VERSION = 3, re.compile(r"\d+\.\d+[\w.]*")  # models are logged by themselves since MLflow 3
 DATABASES = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}  # and how drivers call it
 AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED", "UNAUTHENTICATED")
 SQLITE = b"SQLite format 3\0"  # the first bytes of its files: https://www.sqlite.org/fileformat.html
@@ -100,21 +103,35 @@ def first_line(problem: Exception) -> str:
 
 def _check_server(uri: str) -> None:
     try:
-        urllib.request.urlopen(_health(uri), timeout=SERVER_SECONDS).close()
+        urllib.request.urlopen(_page(uri, "health"), timeout=SERVER_SECONDS).close()
+        version = _version(uri)
     except urllib.error.HTTPError as problem:
         raise unreachable(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
     except (OSError, ValueError, HTTPException) as problem:
         reason = getattr(problem, "reason", problem)
         mend = "start it with `mlflow server`, or leave the URI out to record in the results folder"
         raise unreachable(uri, f"no MLflow server answers there ({reason})", mend) from None
+    if version and int(version.partition(".")[0]) < OLDEST_SERVER:
+        what = f"its server is MLflow {version}, which takes no model as it is logged now"
+        raise refused(uri, what, f"give one of MLflow {OLDEST_SERVER} or later")
 
 
-def _health(uri: str) -> urllib.request.Request:
-    """Return the request by which an MLflow server tells that it is well, with the user of ``uri`` as MLflow names it."""
+def _version(uri: str) -> str | None:
+    """Return the version that an MLflow server tells, which those behind some proxies do not."""
+    try:
+        with urllib.request.urlopen(_page(uri, "version"), timeout=SERVER_SECONDS) as answer:
+            told = answer.read(64).decode("ascii", "replace").strip()
+    except urllib.error.HTTPError:
+        return None
+    return told if VERSION.fullmatch(told) else None
+
+
+def _page(uri: str, name: str) -> urllib.request.Request:
+    """Return the request for a page by which an MLflow server tells of itself, with the user of ``uri`` as MLflow names it."""
     parts = urlsplit(uri)
     user, at, host = parts.netloc.rpartition("@")
     headers = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"} if at else {}
-    bare = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/health")
+    bare = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/{name}")
     return urllib.request.Request(bare.geturl(), headers=headers)
 
 
@@ -123,7 +140,7 @@ def _check_database(uri: str, kind: str) -> None:
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
     try:
-        create_engine(uri, connect_args={DATABASES[kind]: SERVER_SECONDS}).connect().close()
+        revision = strange(create_engine(uri, connect_args={DATABASES[kind]: SERVER_SECONDS}))
     except ModuleNotFoundError as problem:
         raise refused(uri, f"its driver {problem.name!r} is not installed", f"pip install {problem.name}") from None
     except (ArgumentError, ValueError) as problem:
@@ -131,6 +148,13 @@ def _check_database(uri: str, kind: str) -> None:
     except DBAPIError as problem:
         reason = str(problem.orig).strip().splitlines()[0]
         raise unreachable(uri, f"the database does not take us ({reason})", "start it, or mend the URI") from None
+    if revision:
+        raise refused(uri, strangers(revision), "give another database")
+
+
+def strangers(revision: str) -> str:
+    """Say whose tables those are of which `tables.strange` has found the revision."""
+    return f"its tables are a newer MLflow's, or another program's (revision {revision!r:.40} is unknown here)"
 
 
 def _check_sqlite(uri: str) -> None:
@@ -143,6 +167,22 @@ def _check_sqlite(uri: str) -> None:
         raise refused(uri, "it is a folder", "give the path of a file in it")
     if Path(path).is_file() and not _is_sqlite(Path(path)):
         raise refused(uri, "it is a file of another kind", "give the path of an SQLite file, or of none yet")
+    if Path(path).is_file():
+        _check_tables(uri)
+
+
+def _check_tables(uri: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
+    try:
+        revision = strange(create_engine(uri))
+    except OperationalError:
+        return  # another process writes to it: MLflow waits for longer
+    except DatabaseError as problem:
+        raise refused(uri, f"it is damaged ({problem.orig})", "give another path, or what a copy of it holds") from None
+    if revision:
+        raise refused(uri, strangers(revision), "give another path")
 
 
 def _is_sqlite(path: Path) -> bool:
@@ -153,16 +193,37 @@ def _is_sqlite(path: Path) -> bool:
 
 @contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one process alone create an SQLite store and its tables: two at once can break it for good."""
+    """Let one process alone create an SQLite store and its tables: two at once can break it for good.
+
+    One that is killed meanwhile leaves tables that MLflow cannot go on with, and a word in the lock's file. The next one
+    then begins again, unless somebody has made use of what is there.
+    """
     if not uri.startswith("sqlite"):
         yield
         return
     path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "w") as lock:
+    with open(path.with_suffix(".lock"), "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if lock.read() and not _used(path):
+            remove(path)
+        if not path.exists():
+            lock.write("not finished\n")
+            lock.flush()
         create_write_ahead(path)
         yield
+        lock.truncate(0)
+
+
+def _used(path: Path) -> bool:
+    """Tell whether a store holds runs, or may hold some."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+            return "runs" in tables and bool(connection.execute("select 1 from runs limit 1").fetchall())
+    except sqlite3.DatabaseError:
+        return True
 
 
 def relocate(uri: str, results: Path) -> None:

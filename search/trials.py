@@ -14,13 +14,22 @@ from search.endings import Ending, State, Stop
 from search.pareto import beats, gains
 from trainables.config import TrialConfig
 
+# Since 1970, by the clock that runs since the machine started, also while it sleeps: nobody sets it back or forward.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_ZERO = time.time() - time.clock_gettime(_CLOCK)
+
+
+def now() -> float:
+    """Return the seconds since 1970 as they were when this process started, and those that have passed since."""
+    return _ZERO + time.clock_gettime(_CLOCK)
+
 
 @dataclass
 class Trial:
     """One configuration and what became of it. ``number`` is Optuna's, and the one that people see.
 
     ``rows`` are the reported epochs; to the trial's own numbers each adds the ``time`` at which it came, in seconds
-    since 1970, as ``started`` and ``ended`` are.
+    since 1970, as ``started`` and ``ended`` are; see `now`.
     """
 
     number: int
@@ -28,7 +37,7 @@ class Trial:
     config: TrialConfig
     rows: list[dict[str, Any]] = field(default_factory=list)
     ending: Ending | None = None
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=now)
     ended: float | None = None
 
     @property
@@ -36,11 +45,11 @@ class Trial:
         return self.rows[-1]["epoch"] if self.rows else 0
 
     def end(self, ending: Ending) -> None:
-        self.ending, self.ended = ending, time.time()
+        self.ending, self.ended = ending, now()
 
     @property
     def seconds(self) -> float:
-        return (self.ended or time.time()) - self.started
+        return (self.ended or now()) - self.started
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,16 @@ def served(folder: Path, store: str | None = None) -> Iterator[Server]:
         server.kill()
 
 
+STATUSES = {"busy": 503, "crowded": 429, "barred": 401}
+
+
 class Proxy(ThreadingHTTPServer):
     """Hands requests on to an MLflow server, as its ``mood`` says.
 
     The moods: ``well``; ``dead``, closes the connection; ``mute``, the server does the work and its answer is lost;
-    ``busy``, answers 503; ``slow``, takes a second. It has it where the pattern ``where`` is
-    found in the path of a request, and ``met`` counts the requests that met another mood than ``well``.
+    ``busy``, ``crowded`` and ``barred``, answers 503, 429 and 401 (the password was changed); ``slow``, takes a second. It
+    has it where the pattern ``where`` is found in the path of a request, and ``met`` counts the requests that met another
+    mood than ``well``.
     """
 
     def __init__(self, server: Server):
@@ -103,7 +107,7 @@ class Forward(BaseHTTPRequestHandler):
         if mood == "dead":
             return
         time.sleep(1.0 if mood == "slow" else 0.0)
-        status, content = (503, b"{}") if mood == "busy" else self.forwarded()
+        status, content = (STATUSES[mood], b"{}") if mood in STATUSES else self.forwarded()
         if mood != "mute":
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

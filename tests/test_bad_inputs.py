@@ -12,11 +12,13 @@ import functools
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -27,8 +29,8 @@ import torch
 from mlflow import MlflowClient
 from PIL import Image
 
+from search import gpus
 from search.folder import write_summary
-from search.resources import visible_gpus
 from tests import test_data_wrong, test_space_errors
 from tests.conftest import free_port, write_images, write_space
 from tests.data_files import noise, png_of_size, write_image
@@ -163,6 +165,24 @@ def store_of_another_kind(folder: Path, images: Path) -> Sequence[str]:
     return ["run", str(write_space(folder / "tiny.yaml", images)), "--tracking-uri", f"sqlite:///{folder / 'notes.db'}"]
 
 
+def store_with(**tables: str) -> Case:
+    """An SQLite file with these tables of one text each."""
+
+    def make(folder: Path, images: Path) -> Sequence[str]:
+        with closing(sqlite3.connect(folder / "other.db")) as connection, connection:
+            for name, text in tables.items():
+                connection.execute(f"create table {name} (version_num text)")
+                connection.execute(f"insert into {name} values (?)", [text])
+        return ["run", str(write_space(folder / "tiny.yaml", images)), "--tracking-uri", f"sqlite:///{folder / 'other.db'}"]
+
+    return Case(make, "other.db': its tables are a newer MLflow's, or another program's (revision 'v9.0.0' is unknown")
+
+
+def damaged_store(folder: Path, images: Path) -> Sequence[str]:
+    (folder / "damaged.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 8)
+    return ["run", str(write_space(folder / "tiny.yaml", images)), "--tracking-uri", f"sqlite:///{folder / 'damaged.db'}"]
+
+
 def deleted_experiment(folder: Path, images: Path) -> Sequence[str]:
     (folder / "results").mkdir()
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'results' / 'mlflow.db'}")
@@ -188,7 +208,7 @@ def looped(root: Path) -> DataConfig:
 
 
 P, S, F, W = test_space_errors.PARAMETERS, test_space_errors.SECTIONS, test_space_errors.FILES, test_data_wrong.WRONG
-GPUS = visible_gpus()
+GPUS = gpus.visible()
 CLOSED = free_port()
 NAMELESS = "cannot name a search; give"
 
@@ -308,6 +328,8 @@ CASES = {
     "B61 no driver": typed(
         "--tracking-uri", "mssql://u:secret@host/db", expected="'mssql://u:***@host/db': its driver 'pyodbc' is not installed"),
     "B62 another kind of file": Case(store_of_another_kind, "notes.db': it is a file of another kind; give the path of"),
+    "B62 tables of another kind": store_with(alembic_version="v9.0.0", studies="one"),
+    "B62 damaged": Case(damaged_store, "damaged.db': it is damaged (file is not a database); give another path, or"),
     "B62 not to be written": typed("--tracking-uri", "sqlite:////proc/mlflow.db", expected="folder '/proc' cannot be written ("),
     "B64 more GPUs": typed("--set", "resources.gpus=64",
                            expected=f"resources.gpus: 64 asked for, but there are {GPUS}; give at most {GPUS}"),
@@ -432,22 +454,31 @@ def test_odd_images_and_names_go_on(here, capsys):
     assert "74 images of 1x1 to 20000x20, colour" in out and "2 exact duplicates (kept on one side)" in out
 
 
-@pytest.fixture
-def server() -> Iterator[str]:
-    """The address of a server that takes nobody."""
+@contextmanager
+def answering(status: int, text: str = "") -> Iterator[str]:
+    """The address of a server that answers everybody so."""
 
-    class Forbid(BaseHTTPRequestHandler):
+    class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_error(403)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
 
         def log_message(self, *arguments: object) -> None:
             pass
 
-    forbidding = HTTPServer(("127.0.0.1", 0), Forbid)
-    threading.Thread(target=forbidding.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{forbidding.server_port}"
-    forbidding.shutdown()
-    forbidding.server_close()
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of a server that takes nobody."""
+    with answering(403) as address:
+        yield address
 
 
 @pytest.mark.parametrize(
@@ -465,6 +496,15 @@ def test_a_server_that_does_not_take_us(uri, expected, server, here, images, cap
     assert status in (2, 5) and expected in err and err.count("\n") == 1
     assert "user:***@127.0.0.1" in err and "secret" not in err and "ret@" not in err
     assert contents(here) == before
+
+
+def test_a_server_that_is_too_old(here, images, capsys):
+    before = contents(here)
+    with answering(200, "2.22.0") as address:
+        words = ["run", str(write_space(here / "tiny.yaml", images)), "--tracking-uri", f"http://{address}"]
+        status, _, err = call(*words, "--results", str(here / "results"), capsys=capsys)
+    assert status == 2 and err.count("\n") == 1 and contents(here).keys() - before.keys() == {here / "tiny.yaml"}
+    assert "its server is MLflow 2.22.0, which takes no model as it is logged now; give one of MLflow 3 or later" in err
 
 
 def test_a_deleted_experiment(here, images, capsys):

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from search import sqlite
 from search.errors import EnvironmentProblem, Interrupted, disk_is_full
 from search.folder import read_summary, summarised
 from search.space import load_space
 from search.study import create_study
 from search.trials import Trials
+from tests.invariants import query
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +56,16 @@ def test_a_full_disk_is_one_line_whoever_meets_it(act: Callable[[], None], tmp_p
                 raise RuntimeError("a library's own words") from problem
     summary = read_summary(tmp_path)
     assert summary["state"] == "failed" and "the disk is full" in summary["reason"]
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("ext4", "wal"), ("nfs4", "delete"), ("fuse.sshfs", "delete")])
+def test_a_database_on_a_disk_that_machines_share_has_no_log(kind, mode, tmp_path, monkeypatch):
+    mounts, place = tmp_path / "mounts", tmp_path / "a disk"
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nhost:/disk {str(place).replace(' ', chr(92) + '040')} {kind} rw 0 0\n")
+    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
+    (place / "results").mkdir(parents=True)
+    sqlite.create_write_ahead(place / "results" / "one.db")
+    assert query(place / "results" / "one.db", "pragma journal_mode") == [(mode,)]
 
 
 def test_other_problems_stay_what_they_are(tmp_path):

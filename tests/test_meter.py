@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from search import meter
+from search import gpus, meter
 from search.clock import Clock
 from search.meter import Meter, Use, total
 from search.record import Recorder, begin_record, read_record
@@ -38,7 +38,8 @@ def machine(tmp_path, monkeypatch):
     put(1000, 5000, 4000.0)
     monkeypatch.setattr(meter, "STAT", tmp_path / "stat")
     monkeypatch.setattr(meter, "RAPL", tmp_path / "powercap")
-    monkeypatch.setattr(meter, "GPU_SECONDS", 0.05)
+    monkeypatch.setattr(gpus, "SECONDS", 0.05)
+    monkeypatch.setattr(gpus, "now", gpus.Moment())
     tool = tmp_path / "nvidia-smi"
     tool.write_text(SMI)
     tool.chmod(0o755)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search import load
+from search import gpus, load
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.load import Load
@@ -73,11 +73,14 @@ def test_gpus_are_what_their_driver_says(tmp_path, monkeypatch):
     tool.write_text(SMI)
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert load.gpus() == "GPU 0 87 % busy with 2.0 of 80.0 GiB"
+    monkeypatch.setattr(gpus, "now", gpus.Moment())
+    assert load.busy_gpus() == "GPU 0 87 % busy with 2.0 of 80.0 GiB"
     trial = Trial(0, {}, None, [{"epoch": 1, "memory": 2**30}])
     assert Load(Machine(8, 1, 1, 1, 1)).describe([trial]).endswith("of 80.0 GiB, trials take 1.0 GiB of it")
     tool.write_text("#!/bin/sh\nexit 9\n")
-    assert load.gpus() == ""
+    assert load.busy_gpus().startswith("GPU 0"), "asked again so soon, it says what it was told"
+    monkeypatch.setattr(gpus, "now", gpus.Moment())
+    assert load.busy_gpus() == ""
 
 
 def test_without_a_gpu_none_is_named(tmp_path: Path):

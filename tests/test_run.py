@@ -21,6 +21,7 @@ import mlflow
 import numpy as np
 import optuna
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from search.cli import main
@@ -341,6 +342,33 @@ def test_the_scheduler_stops_the_worse_trials_at_the_rungs(tmp_path, space_file)
     assert trials.best().ending.value == max(trial.ending.value for trial in trials)
     recorded = {trial.number: list(trial.intermediate_values) for trial in study_of(tmp_path / "asha").trials}
     assert recorded == {trial.number: list(range(1, trial.epoch + 1)) for trial in trials}
+
+
+def test_a_clock_that_somebody_sets_meanwhile_changes_nothing(tmp_path, space_file, monkeypatch):
+    """A day forward and back again, twice a second; F27."""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 86_400 * (int(2 * time.monotonic()) % 2))
+    began = time.monotonic()
+    trials = drive(make_plan(load_space(space_file, ["budget.trials=6"])), tmp_path / "jumps", fits.endless)
+    took = time.monotonic() - began
+    assert len(trials) == 6 and not trials.ended(State.FAILED)
+    for trial in trials:
+        stamps = [trial.started, *(row["time"] for row in trial.rows), trial.ended]
+        assert stamps == sorted(stamps) and trial.seconds < took
+
+
+def test_a_gpu_that_torch_cannot_use_ends_the_search(tmp_path, space_file, monkeypatch):
+    """The driver's tool tells of one, as it does where the driver is too old for torch; B64."""
+    if torch.cuda.is_available():
+        pytest.skip("torch can use the GPU here")
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\necho 81920\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(EnvironmentProblem, match=r"cannot use the GPU here \(.*\); update its driver, .*; then go on"):
+        run_search(load_space(space_file), results=tmp_path / "results")
+    assert read_record(tmp_path / "results" / "tiny").state == "failed" and not registered(tmp_path / "results")
 
 
 def test_when_time_is_over_running_trials_are_stopped_and_told_so(tmp_path, space_file):

@@ -16,11 +16,13 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.tracking.dbmodels import initial_models
+from sqlalchemy import create_engine
 
 from search.champion import Registered
 from search.clock import Clock
 from search.endings import Ending, State
-from search.errors import EnvironmentProblem, Interrupted
+from search.errors import EnvironmentProblem, Interrupted, SearchError
 from search.interrupt import Interrupts
 from search.plan import make_plan
 from search.record import Recorder, begin_record, read_record
@@ -103,7 +105,8 @@ def check_rows(store: Path, search: Search) -> None:
     assert bests == [(n + 1, max(trial.ending.value for trial in trials[: n + 1])) for n in range(len(trials))]
 
 
-@pytest.mark.parametrize("mood", ["dead", "mute", *(pytest.param(mood, marks=pytest.mark.slow) for mood in ("busy", "slow"))])
+@pytest.mark.parametrize(
+    "mood", ["dead", "mute", *(pytest.param(mood, marks=pytest.mark.slow) for mood in ("busy", "crowded", "barred", "slow"))])
 def test_what_a_server_misses_it_is_told_later_and_once(server, space_file, tmp_path, monkeypatch, mood):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     search = Search(space_file, tmp_path / "results" / mood)
@@ -208,6 +211,37 @@ def test_a_model_is_registered_once_and_whole(server, model, space_file, tmp_pat
             proxy.mood = "well"
             assert registered.result().champion
     check_registered(server.uri, search.folder.name, model, tmp_path / "downloaded")
+
+
+def half_made(store: Path, runs: int = 0) -> None:
+    """Leave what a search leaves that is killed while MLflow makes its tables: those of its first version."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{store}")
+    initial_models.Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table alembic_version (version_num text)")
+        connection.exec_driver_sql("create table logged_models (model_id text)")  # which a later version wants to create
+        for number in range(runs):
+            connection.exec_driver_sql("insert into runs (run_uuid) values (?)", (f"run {number}",))
+    engine.dispose()
+    store.with_suffix(".lock").write_text("not finished\n")
+
+
+def test_tables_that_a_killed_search_left_half_made_are_made_anew(space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "again")
+    half_made(store := tmp_path / "results" / "mlflow.db")
+    with search.tracked(default_uri(store.parent)) as tracker:
+        search.play(tracker)
+    check_rows(store, search)
+    assert store.with_suffix(".lock").read_text() == ""
+
+
+def test_half_made_tables_that_hold_something_are_left_and_named(space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "again")
+    half_made(store := tmp_path / "results" / "mlflow.db", runs=1)
+    with pytest.raises(SearchError, match="mlflow.db'"):
+        search.tracked(default_uri(store.parent))
+    assert query(store, "select run_uuid from runs") == [("run 0",)]
 
 
 @pytest.mark.slow

@@ -67,11 +67,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
         if free < len(content) + SPARE:
-            raise DiskFull(f"{folder}: a checkpoint of {len(content):,} bytes has no room, {free:,} are free")
+            raise DiskFull(f"{folder}: a checkpoint of {len(content):,} bytes has no room, {free:,} are free; make room")
         write_whole(folder / f"{name}.safetensors", content)
         write_whole(folder / f"{name}.json", json.dumps(card).encode())
     except OSError as problem:
-        raise DiskFull(f"{folder}: a checkpoint cannot be written ({problem.strerror})") from None
+        raise DiskFull(f"{folder}: a checkpoint cannot be written ({problem.strerror}); make room") from None
     for old in checkpoint_epochs(folder)[KEPT:]:
         remove_checkpoint(folder, old)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class BadInput(ValueError):
     """A mistake in what the user gave: one line that says what is wrong and how to mend it.
@@ -35,5 +37,12 @@ class TimedOut(Exception):
     """An epoch took longer than it may."""
 
 
-class DiskFull(Exception):
-    """The disk takes no more, so that nothing can go on; what was written before is whole."""
+class Unusable(Exception):
+    """The machine is to blame and not what it was asked to do, so that nothing can go on; the line ends with the mend."""
+
+
+class DiskFull(Unusable):
+    """The disk takes no more; what was written before is whole."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError of a full disk says

@@ -6,7 +6,6 @@ The one file of `trainables` that knows Ray.
 from __future__ import annotations
 
 import contextlib
-import errno
 import faulthandler
 import functools
 import math
@@ -22,7 +21,7 @@ from ray import tune
 from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import DiskFull, NotFinite, TimedOut, Undefined
+from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable
 from trainables.files import checkpoint_folder, error_file, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from trainables.step import Steps
 
 REPORT_SECONDS = 0.1
-DISK = "disk full"  # a failure that is not the trial's: the search stops, and the trial goes on when it is resumed
+MACHINE = "machine"  # a failure that is not the trial's: the search stops, and the trial goes on when it is resumed
 
 Epoch = TypeVar("Epoch")
 Fit = Callable[[TrialConfig, TrialData], Iterator[Any]]
@@ -148,10 +147,23 @@ def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None =
     from trainables.fit import fit
 
     assigned = ray.get_runtime_context().get_assigned_resources()
+    if assigned.get("GPU"):
+        check_gpu()
     torch.set_num_threads(max(1, int(assigned["CPU"])))  # Ray tells by an environment variable, which torch reads at its import
     keep_freed_memory()
     keep_to_share(assigned.get("GPU", 0))
     return fit(config, data, steps=steps(), start=start)
+
+
+def check_gpu() -> None:
+    """Raise `Unusable` where torch cannot use the GPU that Ray has given, on which training would silently do without."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as problem:  # no such GPU or too old a driver, and a torch without CUDA
+        raise Unusable(f"torch {torch.__version__} cannot use the GPU here ({line(problem)}); update its driver, install a torch "
+                       f"for it, or set resources.gpus: 0") from None
 
 
 @functools.cache
@@ -171,13 +183,13 @@ def fetch(reference: ray.ObjectRef) -> TrialData:
 
 
 def kind(problem: Exception) -> str:
-    """Name a failure: `DISK`, or one of `search.endings.Kind`."""
+    """Name a failure: `MACHINE`, or one of `search.endings.Kind`."""
     if isinstance(problem, NotFinite):
         return "not finite"
     if isinstance(problem, Undefined):
         return "undefined objective"
-    if isinstance(problem, DiskFull) or getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return DISK
+    if isinstance(problem, Unusable) or full(problem):
+        return MACHINE
     if isinstance(problem, TimedOut):
         return "timeout"
     text = f"{type(problem).__name__}: {problem}"
@@ -187,8 +199,13 @@ def kind(problem: Exception) -> str:
 
 
 def line(problem: Exception) -> str:
-    """Return the first line of what went wrong."""
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+    """Return the first line of what went wrong, with the mend where the disk is full."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0] + "; make room" * full(problem)
+
+
+def full(problem: Exception) -> bool:
+    """Tell whether the system says that a disk is full."""
+    return getattr(problem, "errno", None) in FULL
 
 
 def write_error(folder: str, number: int) -> None:

@@ -2,7 +2,8 @@
 every row arrives.
 
 Each way is a process of its own: `untracked` without MLflow, `tracked` with MLflow on SQLite, both with Optuna's storage, the
-record and ASHA, two trials at a time on two cores; `writers`, eight searches' writers on one SQLite store.
+record and ASHA, two trials at a time on two cores; `reports`, 64 trials at a time that report 15 numbers each second, with
+MLflow on SQLite; `writers`, eight searches' writers on one SQLite store.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ import contextlib
 import json
 import multiprocessing
 import os
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import common
-from tests.benchmarks.overhead import SPACE, Stamps, nothing, seconds_a_trial
+from tests.benchmarks.overhead import SPACE, Epoch, Stamps, nothing, seconds_a_trial
 from tests.benchmarks.tracking import SCORES, rows
 
 EPOCHS = 3
 MILLISECONDS = {"untracked": 150, "tracked": 200}  # what a trial may cost on two cores
 MEGABYTES, KILOBYTES_A_TRIAL = 1200, 100  # the driver's memory, and its growth
 WRITERS, WRITER_SECONDS = 8, 3.0
+AT_A_TIME, REPORTS, NUMBERS, LAG_SECONDS = 64, 60, 15, 1.0
+MEETING = "LOAD_MEETING"  # environment variable: the folder in which trials meet, named by how many there will be
 
 
 @dataclass
@@ -41,32 +46,58 @@ class Growth(Stamps):
         self.memory.append(resident * os.sysconf("SC_PAGE_SIZE"))
 
 
+@dataclass
+class Arrivals(Stamps):
+    """Notes, too, how long each report was under way, and the first one of each trial."""
+
+    lags: list[float] = field(default_factory=list)
+    first: dict[int, float] = field(default_factory=dict)
+
+    def epoch(self, trial: Any, row: dict[str, Any]) -> None:
+        super().epoch(trial, row)
+        self.lags.append(time.time() - row["sent"])
+        self.first.setdefault(trial.number, self.epochs[-1])
+
+
+class Report(Epoch):
+    """An epoch of `NUMBERS` numbers, one of which is when it was sent."""
+
+    def row(self) -> dict[str, float]:
+        others = {f"number{place}": place / 7 for place in range(NUMBERS - 3)}
+        return {**super().row(), **others, "sent": time.time()}
+
+
+def once_a_second(config: Any, data: Any):
+    """Be the training loop of a trial whose epochs take a second, once as many trials run as are to run at a time."""
+    (meeting := Path(os.environ[MEETING]) / str(os.getpid())).touch()
+    while len(list(meeting.parent.iterdir())) < int(meeting.parent.name):
+        time.sleep(0.2)
+    for epoch in range(1, config.epochs + 1):
+        time.sleep(1.0)
+        yield Report(epoch)
+
+
+def reports(trials: int, epochs: int) -> dict[str, Any]:
+    """Let all ``trials`` run at once; return how many reports came a second while all did, and how late."""
+    from search.resources import Machine
+
+    arrivals, meeting = Arrivals([], []), Path(tempfile.mkdtemp()) / str(trials)
+    meeting.mkdir()
+    os.environ[MEETING] = str(meeting)
+    with searched(trials, epochs, True, arrivals, once_a_second, Machine(trials, 0, 1, 0, trials)) as (place, folder):
+        begin, end = max(arrivals.first.values()), min(arrivals.ends)
+        within = [lag for lag, at in zip(arrivals.lags, arrivals.epochs, strict=True) if begin <= at <= end]
+        return {"at_a_time": trials, "seconds": round(end - begin, 1), "reports_a_second": round(len(within) / (end - begin), 1),
+                "lag_median": round(statistics.median(within), 3), "lag_p99": round(statistics.quantiles(within, n=100)[98], 3),
+                "lag_most": round(max(within), 3), "every_row_there": every_row_there(place, folder)}
+
+
 def search(trials: int, tracked: bool) -> dict[str, Any]:
     """Search in this process; return what it cost, and whether MLflow's rows are the record's."""
-    from search.clock import Clock
-    from search.interrupt import Interrupts
-    from search.plan import decode, make_plan
-    from search.record import FILE, Recorder, begin_record, read_record
-    from search.run import search_trials
-    from search.space import load_space
-    from search.stores import default_uri
-    from search.tracking import Tracker
+    from search.record import FILE
 
     growth, started = Growth([], []), time.perf_counter()
-    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
-        folder = Path(place) / "load"
-        (folder / "weights").mkdir(parents=True)
-        (folder / "space.yaml").write_text(SPACE.format(trials=trials, epochs=EPOCHS))
-        plan = make_plan(load_space(folder / "space.yaml", ["resources.gpus=0"]))
-        record, clock = begin_record(folder, plan.space, plan.catalog.fingerprint), Clock(None)
-        interrupts = stack.enter_context(Interrupts())
-        watchers = [growth, stack.enter_context(Recorder(record, clock, interrupts.stop))]
-        with contextlib.ExitStack() as tracking:
-            if tracked:
-                watchers.append(tracking.enter_context(Tracker(default_uri(Path(place)), Path(place), plan, "load", record)))
-            data = decode(plan, folder)
-            with search_trials(plan, folder, data, record.trials, clock, interrupts, tuple(watchers), fit=nothing):
-                pass
+    with searched(trials, EPOCHS, tracked, growth, nothing) as (place, folder):
         seconds, tail = time.perf_counter() - started, len(growth.memory) // 2
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         return {
@@ -76,13 +107,50 @@ def search(trials: int, tracked: bool) -> dict[str, Any]:
             "growth_kb_a_trial": round((growth.memory[-1] - growth.memory[tail]) / 1024 / (trials - tail), 1),
             "record_kb_a_trial": round((folder / FILE).stat().st_size / 1024 / trials, 2),
             "disk_kb_a_trial": round(files / 1024 / trials, 1),
-            "every_row_there": in_mlflow(Path(place) / "mlflow.db") == in_record(read_record(folder)) if tracked else None,
+            "every_row_there": every_row_there(place, folder) if tracked else None,
         }
+
+
+@contextlib.contextmanager
+def searched(trials: int, epochs: int, tracked: bool, watcher: Stamps, fit: Any, machine: Any = None
+             ) -> Iterator[tuple[Path, Path]]:
+    """Search to the end, and then yield the results folder and the search's own."""
+    from search.clock import Clock
+    from search.interrupt import Interrupts
+    from search.plan import decode, make_plan
+    from search.record import Recorder, begin_record
+    from search.run import search_trials
+    from search.space import load_space
+    from search.stores import default_uri
+    from search.tracking import Tracker
+
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        folder = Path(place) / "load"
+        (folder / "weights").mkdir(parents=True)
+        (folder / "space.yaml").write_text(SPACE.format(trials=trials, epochs=epochs))
+        plan = make_plan(load_space(folder / "space.yaml", ["resources.gpus=0"]), machine)
+        record, clock = begin_record(folder, plan.space, plan.catalog.fingerprint), Clock(None)
+        interrupts = stack.enter_context(Interrupts())
+        watchers = [watcher, stack.enter_context(Recorder(record, clock, interrupts.stop))]
+        with contextlib.ExitStack() as tracking:
+            if tracked:
+                watchers.append(tracking.enter_context(Tracker(default_uri(Path(place)), Path(place), plan, "load", record)))
+            data = decode(plan, folder)
+            with search_trials(plan, folder, data, record.trials, clock, interrupts, tuple(watchers), fit=fit):
+                pass
+        stack.close()
+        yield Path(place), folder
+
+
+def every_row_there(place: Path, folder: Path) -> bool:
+    from search.record import read_record
+
+    return in_mlflow(place / "mlflow.db") == in_record(read_record(folder))
 
 
 def in_record(record: Any) -> list[tuple[str, str, int, float]]:
     return sorted((str(trial.number), key, row["epoch"], row[key])
-                  for trial in record.trials for row in trial.rows for key in ("accuracy", "loss"))
+                  for trial in record.trials for row in trial.rows for key in row if key not in ("epoch", "time"))
 
 
 def in_mlflow(store: Path) -> list[tuple[str, str, int, float]]:
@@ -139,12 +207,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--quick", action="store_true", help="a few trials: does it still run?")
-    parser.add_argument("--one", choices=["untracked", "tracked", "writers"])
+    parser.add_argument("--one", choices=["untracked", "tracked", "reports", "writers"])
     given = parser.parse_args()
     trials = 12 if given.quick else given.trials
     if given.one:
         with contextlib.redirect_stdout(sys.stderr):
-            found = writers(trials) if given.one == "writers" else search(trials, given.one == "tracked")
+            found = {"writers": lambda: writers(trials), "reports": lambda: reports(trials, min(trials, REPORTS))}.get(
+                given.one, lambda: search(trials, given.one == "tracked"))()
         return print(json.dumps(found))
     results = []
     for way, most in MILLISECONDS.items():
@@ -153,6 +222,11 @@ def main() -> None:
                    and found["growth_kb_a_trial"] <= KILOBYTES_A_TRIAL and found["every_row_there"] is not False)
         results.append({"benchmark": f"load {way}", "most_ms_a_trial": most, "reached": reached, **found})
         print(f"  {results[-1]}", flush=True)
+    at_a_time = 4 if given.quick else AT_A_TIME
+    found = common.in_process("tests.benchmarks.load", "--one", "reports", "--trials", at_a_time)
+    reached = found["every_row_there"] and found["lag_p99"] <= LAG_SECONDS
+    results.append({"benchmark": "load reports", "reached": reached, **found})
+    print(f"  {results[-1]}", flush=True)
     found = common.in_process("tests.benchmarks.load", "--one", "writers", "--trials", max(2, trials // 100))
     results.append({"benchmark": "load writers", "reached": found["every_row_there"], **found})
     print(json.dumps([{**result, "device": common.device()} for result in results]))
