@@ -28,7 +28,7 @@ from search.sealed import Difference, Judged, Score, Sealed, compare
 from search.tracking import Tracker
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
-from trainables.files import repeat_file, weights_file
+from trainables.files import is_whole, repeat_file, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -194,13 +194,13 @@ def beside(plan: Plan, folder: Path, best: Trial, model: Any, candidates: Sequen
 
     finish, config, task = plan.space.finish, best.config, make_task(plan.catalog.target, best.config)
     seeds = [repeat_file(folder, best.number, str(seed)) for seed in (candidates[0].seeds[1:] if candidates else ())]
-    members = [rebuilt(plan, config, file) for file in seeds if file.exists()]
+    members = [rebuilt(plan, config, file) for file in seeds if is_whole(file)]
     refit = repeat_file(folder, best.number, "refit")
     if finish.ensemble and members:
         yield "ensemble", sealed.judge(Ensemble([model, *members], task), config).score
     if finish.flips and (flips := flips_of(config)):
         yield "flips", sealed.judge(Flipped(model, task, flips), config).score
-    if finish.refit and refit.exists():
+    if finish.refit and is_whole(refit):
         yield "refit", sealed.judge(rebuilt(plan, config, refit), config).score
 
 
@@ -208,7 +208,7 @@ def beaten(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], 
            ) -> Baseline | None:
     """Return the baseline beside the model ``found``; None where there is none."""
     trial = baseline_of(plan, trials)
-    if trial is None or trial is best or not weights_file(folder, trial.number).exists():
+    if trial is None or trial is best or not is_whole(weights_file(folder, trial.number)):
         return None
     try:
         theirs = sealed.judge(rebuilt(plan, trial.config, weights_file(folder, trial.number)), trial.config)
@@ -229,6 +229,7 @@ def notes(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], c
         yield f"time for {len(candidates)} of {wanted} candidates and {seeds}; give more minutes, or lower finish.top"
     if candidates and baseline_of(plan, trials) is trials.get(candidates[0].trial):
         yield "the winner is the baseline: the search found nothing better"
+    yield from left_out(trials, folder)
     for repeat in repeats:
         if repeat.failure:
             yield f"trial {repeat.number} failed when it was trained again from seed {repeat.seed}: {repeat.failure}"
@@ -237,6 +238,13 @@ def notes(plan: Plan, folder: Path, trials: Trials, repeats: Sequence[Repeat], c
     for name, reason in reasons.items():
         if getattr(finish, name) and name not in extras:
             yield f"finish.{name}: {reason}"
+
+
+def left_out(trials: Trials, folder: Path) -> Iterator[str]:
+    """Yield a line on each trial that cannot be the winner since its weights were damaged."""
+    for trial in trials.ranked():
+        if (file := weights_file(folder, trial.number)).exists() and not is_whole(file):
+            yield f"trial {trial.number} is left out: its weights are no longer those that were written, by their sha256"
 
 
 def measured(outcome: Outcome) -> dict[str, float]:
@@ -256,7 +264,7 @@ def choose(trials: Trials, folder: Path) -> Trial:
         NoUsableTrial: with what became of the trials, and the mend.
     """
     for trial in trials.ranked():
-        if weights_file(folder, trial.number).exists():
+        if is_whole(weights_file(folder, trial.number)):
             return trial
     counts = ", ".join(f"{number} {state.lower()}" for state, number in trials.counts().items() if number)
     kinds = ", ".join(f"{number} {kind}" for kind, number in failures(trials).items())

@@ -21,10 +21,18 @@ from search.redact import redacted
 from search.space import check_name
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
-from trainables.files import checkpoint_epochs, checkpoint_folder, remove_checkpoint, weights_file, write_text_whole
+from trainables.files import (
+    checkpoint_epochs,
+    checkpoint_folder,
+    remove_checkpoint,
+    remove_sealed,
+    weights_file,
+    write_text_whole,
+)
 
 SUMMARY = "search.json"
 LOCK = "lock"
+STUDY = "optuna.db"
 
 
 def claim(results: Path, name: str) -> Path:
@@ -92,7 +100,7 @@ def private_files() -> Iterator[None]:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Make the folder of a new search, for this user alone, and hold it.
+    """Make the folder of a new search, for this user alone, and hold it; a mistake found before it begins leaves none.
 
     Raises:
         SpaceError: another search has made it since.
@@ -103,7 +111,12 @@ def made(folder: Path) -> Iterator[None]:
         raise taken(folder) from None
     (folder / "weights").mkdir()
     with held(folder):
-        yield
+        try:
+            yield
+        except SpaceError:
+            if not (folder / STUDY).exists():  # before anything was tried
+                shutil.rmtree(folder)
+            raise
 
 
 @contextmanager
@@ -235,4 +248,4 @@ class Keeper:
         kept = {other.number for other in [*islice(self._trials, 1), *self._trials.ranked()[: self._keep], *front]}
         for other in self._trials:
             if other.ending is not None and other.number not in kept:
-                weights_file(self._folder, other.number).unlink(missing_ok=True)
+                remove_sealed(weights_file(self._folder, other.number))

@@ -8,6 +8,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from search.errors import EnvironmentProblem
+
+SECONDS_TO_ANSWER = 10
 SECONDS = 5.0  # an answer about the moment is used again for so long: each takes a part of a second
 
 
@@ -29,7 +32,10 @@ class Moment:
 
     def __call__(self) -> list[Gpu]:
         if time.monotonic() - self._asked >= SECONDS:
-            rows = ask("utilization.gpu", "memory.used", "memory.total", "power.draw")
+            try:
+                rows = ask("utilization.gpu", "memory.used", "memory.total", "power.draw")
+            except EnvironmentProblem:
+                rows = []
             self._gpus = [Gpu(*row) for row in rows if None not in row[:3]]
             self._asked = time.monotonic()
         return self._gpus
@@ -39,9 +45,17 @@ now = Moment()  # of this machine, for all who want to know
 
 
 def visible() -> int:
-    """Return how many GPUs this process may use, as the driver and CUDA_VISIBLE_DEVICES say."""
-    present, chosen = len(ask("memory.total")), os.environ.get("CUDA_VISIBLE_DEVICES")
-    return present if chosen is None else min(present, sum(1 for part in chosen.split(",") if part.strip() not in ("", "-1")))
+    """Return how many GPUs this process may use, as the driver and CUDA_VISIBLE_DEVICES say.
+
+    Raises:
+        EnvironmentProblem: the driver does not answer.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    parts = None if chosen is None else [part for part in chosen.split(",") if part.strip() not in ("", "-1")]
+    if parts == []:
+        return 0
+    present = sum(number is not None for [number] in ask("index"))
+    return present if parts is None else min(present, len(parts))
 
 
 def smallest() -> int:
@@ -51,15 +65,20 @@ def smallest() -> int:
 
 def ask(*fields: str) -> list[list[float | None]]:
     """Return the numbers of each GPU, one for each of the ``fields`` that `nvidia-smi --help-query-gpu` lists; None where
-    a GPU has no such number."""
+    a GPU has no such number.
+
+    Raises:
+        EnvironmentProblem: the tool is there and does not answer.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
     query = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
+    try:  # with a status other than 0, as where one GPU of several is lost, it still tells of the others
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False).stdout
+    except (OSError, subprocess.SubprocessError) as problem:
+        what = f"{tool} does not tell which GPUs there are ({problem})"
+        raise EnvironmentProblem(f"{what}; mend their driver, or set CUDA_VISIBLE_DEVICES= to go without") from None
     rows = [[_number(word) for word in line.split(",")] for line in listed.splitlines()]
     return [row for row in rows if len(row) == len(fields)]
 

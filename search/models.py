@@ -12,7 +12,7 @@ import numpy as np
 
 from search import folder as folders
 from search.errors import SpaceError
-from search.stores import check_uri, default_store, default_uri, relocate, unreachable
+from search.stores import check_uri, default_store, default_uri, file_of, relocate, unreachable
 
 if TYPE_CHECKING:
     from trainables.export import Card
@@ -98,7 +98,7 @@ def from_registry(uri: str, store: str, results: Path) -> Model:
     from mlflow.exceptions import MlflowException
 
     check_uri(store)
-    if store.startswith("sqlite") and not Path(store.removeprefix("sqlite:///")).is_file():
+    if store.startswith("sqlite") and not ((file := file_of(store)) and file.is_file()):
         raise SpaceError("there is no MLflow store yet; run a search first, or give --tracking-uri", place=uri)
     relocate(store, results)
     with tempfile.TemporaryDirectory() as place, default_store(store):

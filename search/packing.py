@@ -111,10 +111,10 @@ class Packing:
         data = max(decoded_bytes(len(plan.split.pool) + len(plan.split.val), plan.channels, size)
                    for size in plan.space.values("image_size"))
         self.machine, memory = plan.machine, plan.machine.gpu_memory
-        if plan.space.resources.trials_per_gpu == "auto" and self.machine.gpus:
+        if plan.space.resources.trials_per_gpu == "auto" and memory:
             most = max(1, min(MOST, self.machine.cpus // self.machine.gpus))
             self.machine = self.machine.packed(trials_per_gpu(largest_loads(plan), self._peaks, memory, data, most))
-        self._room = room(memory, self.machine.trials_per_gpu, data) if self.machine.gpus else None
+        self._room = room(memory, self.machine.trials_per_gpu, data) if memory else None
 
     def refuses(self, config: TrialConfig) -> str | None:
         """Return why a trial of ``config`` is not to be started, or None where it may fit."""

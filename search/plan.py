@@ -42,7 +42,7 @@ class Plan:
     def residence(self) -> str:
         """Return in one line what the decoded images take and where they will be while trials train on them."""
         rows, sizes = len(self.split.pool) + len(self.split.val), list(self.space.values("image_size"))
-        share = DEVICE_SHARE * USABLE * self.machine.gpu_memory / self.machine.trials_per_gpu if self.machine.gpus else None
+        share = DEVICE_SHARE * USABLE * self.machine.gpu_memory / self.machine.trials_per_gpu if self.machine.gpu_memory else None
         return describe(rows, self.catalog.planes, sizes, host=host_limit(), device=share and int(share))
 
     @property

@@ -30,6 +30,7 @@ from search.repeats import Repeat
 from search.resources import Machine
 from search.sections import Budget
 from search.space import Space, read_space
+from search.surrogate import Learnt
 from search.trials import Prior, Trial, Trials
 from search.yaml_lines import Document
 from trainables.config import TrialConfig
@@ -181,7 +182,8 @@ class Reader:
                 self.priors.append(Prior(event["source"], event["number"], event["params"], values, event["repeated"]))
             case "begin":
                 config = TrialConfig(**event["config"])
-                trial = Trial(event["number"], event["params"], config, started=event["started"])
+                learnt = read_learnt(event.get("learnt", ()))
+                trial = Trial(event["number"], event["params"], config, started=event["started"], learnt=learnt)
                 self.trials.add(trial)
                 self.times[trial.number] = (event["at"],)
                 self.events.append(("begin", trial))
@@ -192,6 +194,7 @@ class Reader:
             case "end":
                 trial = self.trials.get(event["number"])
                 trial.ending, trial.ended = read_ending(event["ending"]), event["ended"]
+                trial.attempts = int(event.get("attempts", 1))
                 self.times[trial.number] += (event["at"],)
                 self.events.append(("end", trial))
             case "again":
@@ -213,6 +216,10 @@ class Reader:
                       self.start.get("origin", {}),
                       Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times,
                       tuple(self.uses))
+
+
+def read_learnt(written: Any) -> tuple[Learnt, ...]:
+    return tuple((*(list(map(float, numbers)) for numbers in arrays), int(count)) for *arrays, count in written)
 
 
 def read_ending(written: dict[str, Any]) -> Ending:
@@ -247,13 +254,14 @@ class Recorder:
 
     def begin(self, trial: Trial) -> bool:
         return self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),
-                          started=trial.started)
+                          started=trial.started, learnt=trial.learnt)
 
     def epoch(self, trial: Trial, row: dict[str, Any]) -> bool:
         return self._note("epoch", number=trial.number, row=row)
 
     def end(self, trial: Trial) -> bool:
-        return self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended)
+        return self._note("end", number=trial.number, ending=dataclasses.asdict(trial.ending), ended=trial.ended,
+                          attempts=trial.attempts)
 
     def again(self, repeat: Repeat) -> None:
         self._note("again", repeat=dataclasses.asdict(repeat))

@@ -23,7 +23,7 @@ from search.plan import Plan
 from search.sections import Finish
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
-from trainables.files import repeat_file, weights_file
+from trainables.files import error_file, is_whole, repeat_file, weights_file
 
 if TYPE_CHECKING:
     from search.resources import Machine
@@ -70,8 +70,15 @@ class Job:
         split_ratio = 1.0 if self.refit else self.trial.config.split_ratio
         return dataclasses.replace(self.trial.config, seed=self.seed, split_ratio=split_ratio)
 
+    @property
+    def name(self) -> str:
+        return "refit" if self.refit else str(self.seed)
+
     def weights(self, folder: Path) -> Path:
-        return repeat_file(folder, self.trial.number, "refit" if self.refit else str(self.seed))
+        return repeat_file(folder, self.trial.number, self.name)
+
+    def stacks(self, folder: Path) -> Path:
+        return error_file(folder, self.trial.number, self.name)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class Workers:
 def finalists(trials: Trials, folder: Path, finish: Finish) -> list[Trial]:
     """Return the trials that may be trained again: the best finished ones whose weights are there."""
     finished = [trial for trial in trials.ranked() if trial.ending.state is State.COMPLETE]
-    return [trial for trial in finished if weights_file(folder, trial.number).exists()][: max(1, finish.top)]
+    return [trial for trial in finished if is_whole(weights_file(folder, trial.number))][: max(1, finish.top)]
 
 
 def baseline_of(plan: Plan, trials: Trials) -> Trial | None:
@@ -118,11 +125,6 @@ def seeds_of(trial: Trial, count: int) -> list[int]:
     return [(trial.config.seed + step) % (LAST_SEED + 1) for step in range(count)]
 
 
-def seconds_of(trial: Trial) -> float:
-    """Return how long the trial trained, whatever interrupted it."""
-    return sum(row["seconds"] for row in trial.rows) if all("seconds" in row for row in trial.rows) else trial.seconds
-
-
 def makespan(jobs: Iterable[Job], machines: int) -> float:
     """Return the seconds after which ``jobs``, begun in their order, are all done by so many at a time."""
     free = [START_SECONDS] * machines
@@ -134,7 +136,7 @@ def makespan(jobs: Iterable[Job], machines: int) -> float:
 def jobs_for(trials: Sequence[Trial], seeds: int, known: Iterable[Repeat]) -> list[Job]:
     """Return the trainings that ``trials`` lack, a seed of each before the next seed of any."""
     done = {(repeat.number, repeat.seed) for repeat in known if not repeat.refit}
-    rounds = [[Job(trial, seeds_of(trial, seeds)[step], seconds_of(trial)) for trial in trials] for step in range(1, seeds)]
+    rounds = [[Job(trial, seeds_of(trial, seeds)[step], trial.trained) for trial in trials] for step in range(1, seeds)]
     return [job for part in rounds for job in part if (job.trial.number, job.seed) not in done]
 
 
@@ -174,7 +176,7 @@ class Reserve:
 
     def _look(self) -> None:
         finished = [trial for trial in self._trials.ranked()[: max(1, self._finish.top)] if trial.ending.state is State.COMPLETE]
-        refit = max(map(seconds_of, finished), default=0.0) if self._finish.refit else 0.0
+        refit = max((trial.trained for trial in finished), default=0.0) if self._finish.refit else 0.0
         jobs = affordable(finished, None, self._finish, (), self._machines, self._clock.most_again - refit)
         self._clock.again = makespan(jobs, self._machines) + refit if jobs or refit else 0.0
 
@@ -210,15 +212,15 @@ def train_again(plan: Plan, folder: Path, workers: Workers, trials: Trials, know
         watchers: objects with ``phase(text)``, and others with ``again(repeat)``, told of every training.
 
     Raises:
-        EnvironmentProblem: the disk is full.
+        EnvironmentProblem: the machine is to blame.
     """
     finish = plan.space.finish
     candidates = finalists(trials, folder, finish)
     if not candidates:
         return list(known)
     if finish.ensemble:
-        known = [repeat for repeat in known if repeat.failure or repeat_file(folder, repeat.number, str(repeat.seed)).exists()]
-    left = clock.left_again - (max(map(seconds_of, candidates)) if finish.refit else 0.0)
+        known = [repeat for repeat in known if repeat.failure or is_whole(repeat_file(folder, repeat.number, str(repeat.seed)))]
+    left = clock.left_again - (max(trial.trained for trial in candidates) if finish.refit else 0.0)
     jobs = affordable(candidates, baseline_of(plan, trials), finish, known, workers.machine.concurrent, left)
     repeats = list(known)
 
@@ -231,8 +233,8 @@ def train_again(plan: Plan, folder: Path, workers: Workers, trials: Trials, know
     do(jobs)
     if finish.refit:
         winner = trials.get(judged(candidates, repeats, finish, trials.mode)[0].trial)
-        job = Job(winner, winner.config.seed, seconds_of(winner), refit=True)
-        known = any(repeat.refit and repeat.number == winner.number for repeat in repeats) and job.weights(folder).exists()
+        job = Job(winner, winner.config.seed, winner.trained, refit=True)
+        known = any(repeat.refit and repeat.number == winner.number for repeat in repeats) and is_whole(job.weights(folder))
         do([] if known else [job])
     return repeats
 
@@ -245,13 +247,15 @@ def run(plan: Plan, folder: Path, workers: Workers, jobs: Sequence[Job], clock: 
     from trainables.repeat import repeat
 
     finish, objective, ray = plan.space.finish, plan.space.objective, workers.ray
+    limit = plan.space.schedule.epoch_seconds
     resources = workers.machine.per_trial()
     train = ray.remote(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0), max_retries=RETRIES, max_calls=0)(repeat)
 
     def start(job: Job) -> Any:
         weights = str(job.weights(folder).resolve()) if job.refit or finish.ensemble else None
         return train.remote(job.config, workers.arrays[job.config.image_size], fit=workers.fit, metric=objective.name,
-                            formula=objective.formula, weights=weights, refit=job.refit)
+                            formula=objective.formula, weights=weights, refit=job.refit, seconds=limit,
+                            stacks=str(job.stacks(folder).resolve()))
 
     pending = {start(job): job for job in jobs}
     while pending and clock.left_again > 0 and not interrupts.stopped:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from search.loopback import give_token, private_ray
 from search.sections import Resources
 from trainables.errors import BadInput
 
+NODES_SECONDS, NODES_POLL_SECONDS = 60.0, 1.0  # that a cluster is given to come to have what a search asks for
 CODE = Path(__file__).parent.parent  # what workers must be able to import from, also where nothing is installed
 
 
@@ -82,14 +84,14 @@ def share_out(cpus: int, gpus: int, resources: Resources) -> Machine:
     return whole.packed(1 if resources.trials_per_gpu == "auto" else resources.trials_per_gpu)
 
 
-def check_address(address: str | None) -> None:
+def check_address(address: str) -> None:
     """Refuse the address of a Ray cluster at which nothing listens.
 
     Raises:
         SpaceError: it is no address; names it and the mend.
         EnvironmentProblem: nothing answers there.
     """
-    if address is None or address == "auto":
+    if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     mend = "give HOST:PORT of a running head node (`ray start --head`), or leave --address out"
@@ -101,20 +103,64 @@ def check_address(address: str | None) -> None:
         raise EnvironmentProblem(f"--address: {address!r}: no Ray cluster answers there ({problem}); {mend}") from None
 
 
+def cluster_machine(address: str, resources: Resources, say: Callable[[str], None] = lambda text: None) -> Machine:
+    """Join the Ray cluster at ``address``, and return what trials may use of it.
+
+    Nodes may still be on their way: for so long as `NODES_SECONDS` they are waited for, after ``say`` was told so.
+
+    Raises:
+        SpaceError: it is no address.
+        EnvironmentProblem: nothing answers there, or it has less than ``resources`` ask for.
+    """
+    check_address(address)
+    give_token()
+    with _joined(f"the Ray cluster at {address!r}", address=address) as ray:
+        deadline, waiting = time.monotonic() + NODES_SECONDS, False
+        while True:
+            total = ray.cluster_resources()
+            try:
+                return share_out(int(total.get("CPU", 0)), int(total.get("GPU", 0)), resources)
+            except BadInput as problem:
+                if time.monotonic() >= deadline:
+                    what = f"{problem.key}: {problem.message}, or start more nodes"
+                    raise EnvironmentProblem(f"--address: {address!r}: after {NODES_SECONDS:.0f} s of waiting: {what}") from None
+            if not waiting:
+                say("waiting for more nodes of the cluster")
+            waiting = True
+            time.sleep(NODES_POLL_SECONDS)
+
+
 @contextmanager
-def ray_session(resources: Resources, machine: Machine, address: str | None = None, code: Sequence[str] = (),
-                ahead: Sequence[str] = ()) -> Iterator[tuple[Any, Machine]]:
-    """Start Ray on ``machine``, or join the cluster at ``address``; yield the `ray` module and what trials may use.
+def _joined(what: str, **where: Any) -> Iterator[Any]:
+    """Start or join Ray; yield the `ray` module.
+
+    Raises:
+        EnvironmentProblem: that fails; names ``what``.
+    """
+    import ray
+
+    try:
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as problem:  # the boundary to Ray, which raises a bare Exception where a part of it is slow to start
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise EnvironmentProblem(f"{what} does not start: {reason}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def ray_session(machine: Machine, address: str | None = None, code: Sequence[str] = (), ahead: Sequence[str] = ()
+                ) -> Iterator[tuple[Any, Machine]]:
+    """Start Ray on ``machine``, or join the cluster at ``address``; yield the `ray` module and what trials may use of it.
 
     A cluster is given this project's packages, and ``code``: the user's own files and folders that trials import. On this
     machine, each worker imports the modules named in ``ahead`` before it is asked for anything.
 
     Raises:
         EnvironmentProblem: Ray does not start or the cluster does not take us.
-        SpaceError: the cluster has less than ``resources`` ask for.
     """
-    import ray
-
     with private_ray() if address is None else nullcontext() as folder:
         if address is None:
             where = {"address": "local", "num_cpus": machine.cpus, "num_gpus": machine.gpus, "include_dashboard": False,
@@ -124,21 +170,5 @@ def ray_session(resources: Resources, machine: Machine, address: str | None = No
             give_token()
             packages = [str(CODE / "search"), str(CODE / "trainables"), *code]
             where = {"address": address, "runtime_env": {"py_modules": packages}}
-        try:
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as problem:  # the boundary to Ray, which raises a bare Exception where a part of it is slow to start
-            what = f"the Ray cluster at {address!r}" if address else "Ray on this machine"
-            reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-            raise EnvironmentProblem(f"{what} does not start: {reason}") from None
-        try:
-            yield ray, machine if address is None else _cluster(ray, resources)
-        finally:
-            ray.shutdown()
-
-
-def _cluster(ray: Any, resources: Resources) -> Machine:
-    total = ray.cluster_resources()
-    try:
-        return share_out(int(total.get("CPU", 0)), int(total.get("GPU", 0)), resources)
-    except BadInput as problem:
-        raise SpaceError(problem.message, key=problem.key, place="--address") from None
+        with _joined(f"the Ray cluster at {address!r}" if address else "Ray on this machine", **where) as ray:
+            yield ray, machine

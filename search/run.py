@@ -24,7 +24,7 @@ from search.progress import Progress, Silent
 from search.record import Record, Recorder, begin_record, check_data
 from search.repeats import Reserve, train_again
 from search.report import last_page
-from search.resources import check_address
+from search.resources import cluster_machine
 from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
@@ -77,8 +77,8 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
 
     progress.phase("reading the data")
     uri = check_uri(tracking_uri(space, results, tracking))
-    check_address(address)
-    plan = make_plan(space, catalog=catalog)
+    machine = cluster_machine(address, space.resources, progress.phase) if address else None
+    plan = make_plan(space, machine, catalog)
     if record:
         check_data(record, plan.catalog.fingerprint)
     priors = gather(plan, results, sources, progress.note)

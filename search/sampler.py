@@ -15,7 +15,7 @@ from search.parameters import Choice, Parameter
 from search.pareto import expected_cover
 from search.ranks import normal_scores
 from search.space import Space
-from search.surrogate import Observations, Surrogate, expected_improvement
+from search.surrogate import Learnt, Observations, Surrogate, expected_improvement
 from search.trials import Prior
 
 STARTUP = 8  # trials before the model is asked
@@ -65,8 +65,9 @@ class Sampler:
         self._random = np.random.default_rng(space.data.seed)
         self._tried: dict[int, Tried] = {}
         self._used: set[Hashable] = set()
-        self._parameters: dict[str, Parameter] = {}  # by label, as they are met
-        self._surrogates: tuple[int, list[Surrogate]] = 0, []
+        self._parameters = space.labels
+        axes = sum(_axes(parameter, [None]).shape[1] for parameter in self._parameters.values())
+        self._surrogates = [Surrogate(axes) for _ in self._signs]
         combinations = space.combinations()
         listed = space.search == "grid" or (combinations is not None and combinations <= MOST_LISTED)
         self._every = space.every() if listed else iter(())
@@ -87,8 +88,18 @@ class Sampler:
             self._used.add(_key(suggestions))
         return suggestions
 
-    def take_over(self, number: int, params: dict[str, Any]) -> Suggestions:
-        """Know trial ``number``, that was asked for before the search was resumed; return what was suggested for it."""
+    def learnt(self) -> list[Learnt]:
+        """Return what the models go on from at the next ask, which `take_over` takes."""
+        return [surrogate.learnt() for surrogate in self._surrogates]
+
+    def take_over(self, number: int, params: dict[str, Any], learnt: Sequence[Learnt] = ()) -> Suggestions:
+        """Know trial ``number``, that was asked for before the search was resumed; return what was suggested for it.
+
+        Args:
+            learnt: what the models went on from after that.
+        """
+        for surrogate, one in zip(self._surrogates, learnt):
+            surrogate.take_over(one)
         suggestions = self._suggestions_of(params)
         self._tried[number] = Tried(suggestions)
         self._used.add(_key(suggestions))
@@ -171,7 +182,6 @@ class Sampler:
         suggestions: Suggestions = {}
 
         def noted(label: str, parameter: Parameter) -> Any:
-            self._parameters.setdefault(label, parameter)
             suggestions[label] = suggest(label, parameter)
             return suggestions[label]
 
@@ -194,7 +204,7 @@ class Sampler:
         tried, new = points[: len(begun)], points[len(begun):]
         running = np.flatnonzero([one.running for one in begun])
         outlooks = []
-        for surrogate, known in zip(self._models(points.shape[1]), observed, strict=True):
+        for surrogate, known in zip(self._surrogates, observed, strict=True):
             surrogate.fit(known)
             if len(running):  # taken to end as expected, so that what runs is not asked for again
                 expected, _ = surrogate.predict(tried[running], running)
@@ -204,12 +214,6 @@ class Sampler:
         if len(outlooks) == 1:
             return int(expected_improvement(mean[:, 0], deviation[:, 0], found.max()).argmax())
         return int(expected_cover(found, mean, deviation, self._random).argmax())
-
-    def _models(self, axes: int) -> list[Surrogate]:
-        """Return the model of each objective, begun afresh where a parameter was met for the first time."""
-        if self._surrogates[0] != axes:
-            self._surrogates = axes, [Surrogate(axes) for _ in self._signs]
-        return self._surrogates[1]
 
     def _observations(self) -> list[Observations]:
         """Return each objective's values at comparable epochs: the highest rungs', and the newest, where they are too many."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.clock import Clock
@@ -50,6 +50,16 @@ class Asha(FIFOScheduler):
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if not unscored(result, self._modes) and result["epoch"] >= trial.config["trial"]["epochs"]:
             self._rungs.finish(trial.config["number"], *gains(result, self._modes))
+
+
+class Attempts(Callback):
+    """Tells the searcher, which Tune does not, of a trial that is tried again after its worker died."""
+
+    def __init__(self, again: Callable[[str], None]):
+        self._again = again
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._again(trial.trial_id)
 
 
 class Deadline(Stopper):

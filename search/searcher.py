@@ -61,7 +61,7 @@ class OptunaSearcher(Searcher):
             self._by_id[trial_id] = trial, _ = self._unfinished.popleft()
             return order(trial)
         while not (stop := self._spent()) and (asked := self._study.ask(self._allowed)):
-            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params))
+            trial = Trial(asked.number, asked.params, self._space.trial_config(asked.params), learnt=asked.learnt)
             self._trials.add(trial)
             self._tell_watchers("begin", trial)
             if reason := self._refuses(trial.config):
@@ -77,7 +77,7 @@ class OptunaSearcher(Searcher):
 
     def _spent(self) -> Stop | None:
         """Return what of the budget forbids another trial; of time also where none could finish in what is left."""
-        budget, finished = self._space.budget, [trial.seconds for trial in self._trials.ended(State.COMPLETE)]
+        budget, finished = self._space.budget, [trial.trained for trial in self._trials.ended(State.COMPLETE)]
         if budget.trials is not None and len(self._trials) >= budget.trials:
             return Stop.TRIALS
         if budget.patience is not None and self._trials.since_best() >= budget.patience:
@@ -105,6 +105,10 @@ class OptunaSearcher(Searcher):
             if failure and failure[0] == MACHINE:
                 return self._stop(EnvironmentProblem(f"{failure[1]}; then go on with `resume`"))
         self._end(*self._by_id[trial_id], failure=failure)
+
+    def again(self, trial_id: str) -> None:
+        """Hear that the trial's worker died and that it is tried again."""
+        self._by_id[trial_id][0].attempts += 1
 
     def close(self, reason: Kind | None) -> None:
         """End every trial that is still running for ``reason``, or leave them to a resume where there is none."""

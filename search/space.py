@@ -151,6 +151,11 @@ class Space:
         return f"{name} ({', '.join(under)})" if name in self._ambiguous else name
 
     @functools.cached_property
+    def labels(self) -> dict[str, Parameter]:
+        """Every parameter that `draw` may ask for, by its label, in the order of the file."""
+        return {self.label(name, under): parameter for name, parameter, under in branches.occurrences(self.trunk)}
+
+    @functools.cached_property
     def _ambiguous(self) -> set[str]:
         """The names that stand in several places with different ranges."""
         first: dict[str, Parameter] = {}

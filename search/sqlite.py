@@ -6,6 +6,8 @@ two of them that open the file damage it (https://www.sqlite.org/wal.html).
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 
 MOUNTS = Path("/proc/self/mounts")
-SHARED = ("9p", "afs", "beegfs", "ceph", "cifs", "fuse.", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "ocfs2", "smb",
-          "virtiofs")
+SHARED = ("9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "ocfs2", "panfs",
+          "smb", "vboxsf", "virtiofs", "wekafs")
 
 
 def create_write_ahead(path: Path) -> None:
@@ -36,11 +38,17 @@ def on_network(path: Path) -> bool:
     if not MOUNTS.exists():
         return False
     kinds = {}
-    for line in MOUNTS.read_text().splitlines():
-        _, place, kind, *_ = line.split(" ")
-        kinds[place.encode().decode("unicode_escape")] = kind  # a space in it is written \\040
+    for line in MOUNTS.read_bytes().splitlines():
+        _, place, kind, *_ = line.split(b" ")
+        place = re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), place)  # so a space in it is written
+        kinds[os.fsdecode(place)] = kind.decode()
     places = map(str, (path.resolve(), *path.resolve().parents))
     return next((kinds[place] for place in places if place in kinds), "").startswith(SHARED)
+
+
+def quoted(path: Path) -> str:
+    """Return ``path`` as it stands in a URI of SQLAlchemy, which takes ``%`` and ``?`` for more than letters."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def remove(path: Path) -> None:

@@ -15,11 +15,11 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from search.errors import EnvironmentProblem, SpaceError
+from search.errors import EnvironmentProblem, SpaceError, disk_is_full
 from search.folder import unwritable
 from search.redact import redacted
 from search.space import Space
-from search.sqlite import create_write_ahead, remove
+from search.sqlite import create_write_ahead, quoted, remove
 from search.tables import strange
 
 SERVER_SECONDS = 5
@@ -41,7 +41,15 @@ def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
 
 
 def default_uri(results: Path) -> str:
-    return f"sqlite:///{results.resolve() / 'mlflow.db'}"
+    return f"sqlite:///{quoted(results.resolve() / 'mlflow.db')}"
+
+
+def file_of(uri: str) -> Path | None:
+    """Return the file that SQLAlchemy opens for an SQLite ``uri``, None where it names none."""
+    from sqlalchemy import make_url
+
+    name = make_url(uri).database
+    return Path(name) if name and name != ":memory:" else None
 
 
 def check_uri(uri: str) -> str:
@@ -85,11 +93,19 @@ def answering(uri: str) -> Iterator[None]:
         SpaceError: it refuses.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     try:
         yield
     except ModuleNotFoundError as problem:
         raise refused(uri, f"MLflow refuses it: {problem}", f"pip install {problem.name}") from None
+    except SQLAlchemyError as problem:  # which MLflow lets through while it opens a store
+        what = first_line(getattr(problem, "orig", None) or problem)
+        if disk_is_full(problem):
+            raise
+        if isinstance(problem, DBAPIError) and (problem.connection_invalidated or "locked" in what):
+            raise unreachable(uri, f"MLflow cannot write to it ({what})", "see to it that it can, and try again") from None
+        raise refused(uri, f"MLflow cannot use its tables ({what})", "`mlflow db upgrade` them, or give another URI") from None
     except (MlflowException, OSError, sqlite3.OperationalError) as problem:
         what = first_line(problem)
         if getattr(problem, "error_code", AWAY[0]) in AWAY:
@@ -158,16 +174,15 @@ def strangers(revision: str) -> str:
 
 
 def _check_sqlite(uri: str) -> None:
-    path = uri.removeprefix("sqlite:///")
-    if path in ("", ":memory:") or not uri.startswith("sqlite:///"):
+    if not uri.startswith("sqlite:///") or (path := file_of(uri)) is None:
         raise refused(uri, "it names no file, so every run would be lost", "give sqlite:///PATH/mlflow.db")
-    if reason := unwritable(Path(path).parent):
+    if reason := unwritable(path.parent):
         raise refused(uri, reason, "give another path")
-    if Path(path).is_dir():
+    if path.is_dir():
         raise refused(uri, "it is a folder", "give the path of a file in it")
-    if Path(path).is_file() and not _is_sqlite(Path(path)):
+    if path.is_file() and not _is_sqlite(path):
         raise refused(uri, "it is a file of another kind", "give the path of an SQLite file, or of none yet")
-    if Path(path).is_file():
+    if path.is_file():
         _check_tables(uri)
 
 
@@ -180,7 +195,7 @@ def _check_tables(uri: str) -> None:
     except OperationalError:
         return  # another process writes to it: MLflow waits for longer
     except DatabaseError as problem:
-        raise refused(uri, f"it is damaged ({problem.orig})", "give another path, or what a copy of it holds") from None
+        raise refused(uri, f"it is damaged ({problem.orig})", "put back a copy of it, or give another path") from None
     if revision:
         raise refused(uri, strangers(revision), "give another path")
 
@@ -195,35 +210,31 @@ def _is_sqlite(path: Path) -> bool:
 def one_at_a_time(uri: str) -> Iterator[None]:
     """Let one process alone create an SQLite store and its tables: two at once can break it for good.
 
-    One that is killed meanwhile leaves tables that MLflow cannot go on with, and a word in the lock's file. The next one
-    then begins again, unless somebody has made use of what is there.
+    The store has its name only once its tables are whole: MLflow cannot go on with what a killed process left half made.
     """
     if not uri.startswith("sqlite"):
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = file_of(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "a+") as lock:
+    with open(path.with_name(f"{path.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.seek(0)
-        if lock.read() and not _used(path):
-            remove(path)
-        if not path.exists():
-            lock.write("not finished\n")
-            lock.flush()
-        create_write_ahead(path)
+        if not path.exists() or not path.stat().st_size:
+            _create(path)
         yield
-        lock.truncate(0)
 
 
-def _used(path: Path) -> bool:
-    """Tell whether a store holds runs, or may hold some."""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
-            return "runs" in tables and bool(connection.execute("select 1 from runs limit 1").fetchall())
-    except sqlite3.DatabaseError:
-        return True
+def _create(path: Path) -> None:
+    """Create an SQLite store with MLflow's tables."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    part = path.with_name(f"{path.name}.part")
+    remove(part)
+    create_write_ahead(part)
+    engine = create_sqlalchemy_engine(f"sqlite:///{quoted(part)}")
+    _initialize_tables(engine)
+    engine.dispose()  # and with the last connection goes the log
+    part.replace(path)
 
 
 def relocate(uri: str, results: Path) -> None:

@@ -19,10 +19,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.endings import Ending, State, unscored
 from search.errors import EnvironmentProblem
+from search.folder import STUDY
 from search.parameters import Choice, Float, Int, Parameter
 from search.sampler import Sampler
 from search.space import Space
-from search.sqlite import commit_without_waiting, create_write_ahead, remove
+from search.sqlite import commit_without_waiting, create_write_ahead, quoted, remove
+from search.surrogate import Learnt
 from search.trials import Prior, Trial, Trials
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -52,9 +54,9 @@ def create_study(space: Space, folder: Path, priors: Sequence[Prior] = (), stop:
     Its sampler has learnt from the ``priors``, which are not in the study. ``stop`` is told why the file cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    remove(folder / "optuna.db")
-    create_write_ahead(folder / "optuna.db")
-    storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+    remove(folder / STUDY)
+    create_write_ahead(folder / STUDY)
+    storage = RDBStorage(f"sqlite:///{quoted(folder / STUDY)}")
     commit_without_waiting(storage.engine)
     record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], folder.name)
     storage.set_study_system_attr(record, "study:metric_names", list(space.modes))  # as its dashboard calls the objectives
@@ -89,11 +91,12 @@ def values_of(trial: Trial, space: Space) -> list[float] | None:
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial that has begun: its number, its parameters, and what `Study` knows it by."""
+    """A trial that has begun: its number, its parameters, what `Study` knows it by, and what the sampler goes on from then."""
 
     number: int
     params: dict[str, Any]
     handle: optuna.Trial
+    learnt: Sequence[Learnt] = ()
 
 
 class Study:
@@ -128,7 +131,7 @@ class Study:
         params = self._space.draw(partial(suggest, asked))
         begun = create_trial(state=TrialState.RUNNING, params=asked.params, distributions=asked.distributions)
         self._write(self._create, asked.number, begun)
-        return Asked(asked.number, params, asked)
+        return Asked(asked.number, params, asked, self._sampler.learnt())
 
     def restore(self, trials: Trials) -> list[Asked]:
         """Take over the ``trials`` of a record, and return those that are not ended."""
@@ -136,7 +139,7 @@ class Study:
         for trial in trials:
             past = frozen(trial, self._space)
             self._write(self._create, trial.number, past)
-            self._memory.enqueue_trial(self._sampler.take_over(trial.number, trial.params))
+            self._memory.enqueue_trial(self._sampler.take_over(trial.number, trial.params, trial.learnt))
             asked = Asked(trial.number, trial.params, self._memory.ask())
             self._space.draw(partial(suggest, asked.handle))
             for row in trial.rows:

@@ -20,6 +20,9 @@ PRIOR = {  # of the other hyper-parameters, in units of the values' variance: me
 }
 
 
+Learnt = tuple[list[float], list[float], list[float], int]
+
+
 @dataclass(frozen=True)
 class Observations:
     """Values of trials at some of their epochs.
@@ -62,6 +65,16 @@ class Surrogate:
         self._prior, self._spread = np.log(median), spread
         self._logs = self._prior.copy()
         self._mean, self._square, self._count = np.zeros_like(self._logs), np.zeros_like(self._logs), 0
+
+    def learnt(self) -> Learnt:
+        """Return the hyper-parameters and the state of Adam, from which the next fit goes on, as JSON has them."""
+        return self._logs.tolist(), self._mean.tolist(), self._square.tolist(), self._count
+
+    def take_over(self, learnt: Learnt) -> None:
+        """Go on from what another process had ``learnt``, if that was of as many hyper-parameters."""
+        *arrays, count = learnt
+        if [len(array) for array in arrays] == [len(self._logs)] * 3:
+            self._logs, self._mean, self._square, self._count = *map(np.array, arrays), count
 
     def fit(self, known: Observations) -> None:
         """Learn from ``known``: some steps of Adam on the hyper-parameters' posterior, then the exact process."""

@@ -346,7 +346,8 @@ def _ending_tags(trial: Trial, rungs: Iterable[int]) -> list[Any]:
 
     ending, rung = trial.ending, max((rung for rung in rungs if rung <= trial.epoch), default=None)
     tags = {"state": ending.state.value, "kind": ending.kind and ending.kind.value, "message": ending.message,
-            "rung": rung and str(rung)}
+            "rung": rung and str(rung),
+            "attempts": str(trial.attempts) if trial.attempts > 1 else None}
     return [RunTag(key, value) for key, value in tags.items() if value]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,8 @@ class Trial:
     """One configuration and what became of it. ``number`` is Optuna's, and the one that people see.
 
     ``rows`` are the reported epochs; to the trial's own numbers each adds the ``time`` at which it came, in seconds
-    since 1970, as ``started`` and ``ended`` are; see `now`.
+    since 1970, as ``started`` and ``ended`` are; see `now`. ``learnt`` is what the sampler goes on from after it asked for
+    this trial. ``attempts`` counts how often it was begun or, from its checkpoint, gone on with in a search that runs.
     """
 
     number: int
@@ -39,6 +40,8 @@ class Trial:
     ending: Ending | None = None
     started: float = field(default_factory=now)
     ended: float | None = None
+    learnt: Sequence[Any] = ()
+    attempts: int = 1
 
     @property
     def epoch(self) -> int:
@@ -48,7 +51,13 @@ class Trial:
         self.ending, self.ended = ending, now()
 
     @property
+    def trained(self) -> float:
+        """Seconds of its epochs where they tell them, which no interruption adds to; else `seconds`."""
+        return sum(row["seconds"] for row in self.rows) if all("seconds" in row for row in self.rows) else self.seconds
+
+    @property
     def seconds(self) -> float:
+        """Seconds from its beginning to its end, or until now."""
         return (self.ended or now()) - self.started
 
 

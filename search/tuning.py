@@ -28,7 +28,7 @@ Session = AbstractContextManager[tuple[Any, Machine]]
 def session_of(plan: Plan, address: str | None = None, fit=None) -> Session:
     """Return what starts Ray for ``plan`` on this machine, or joins the cluster at ``address``; see `ray_session`."""
     code = own.sources_here(plan.space.values("architecture"))
-    return ray_session(plan.space.resources, plan.machine, address, code, LOOP if fit is None else ())
+    return ray_session(plan.machine, address, code, LOOP if fit is None else ())
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     """
     from ray import tune
 
-    from search.scheduler import Asha, Deadline
+    from search.scheduler import Asha, Attempts, Deadline
     from search.searcher import OptunaSearcher, create_study
     from trainables import trial
 
@@ -108,7 +108,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
             ),
             run_config=tune.RunConfig(
                 name="ray", storage_path=str(folder.resolve()), stop=Deadline(clock, interrupts), verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                failure_config=tune.FailureConfig(max_failures=RETRIES), callbacks=[Attempts(searcher.again)],
             ),
         )
         if clock.left > 0:

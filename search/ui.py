@@ -19,7 +19,7 @@ from search import folder as folders
 from search.errors import EnvironmentProblem, SpaceError
 from search.interrupt import Interrupts
 from search.record import read_record
-from search.stores import default_uri
+from search.stores import default_uri, file_of
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -38,7 +38,7 @@ def serve(results: Path, name: str | None, port: int, *, as_json: bool = False) 
     uri = summary.get("tracking", default_uri(results))
     if uri.startswith("http"):
         return announce(pages_of(uri.rstrip("/"), summary, mode), as_json)
-    if not Path(uri.removeprefix("sqlite:///")).is_file():
+    if uri.startswith("sqlite") and not file_of(uri).is_file():
         raise SpaceError(f"{uri!r} is not there any more; give the results folder that holds it", place=str(results))
     command = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
     return keep_open(command, port, pages_of(f"http://{HOST}:{port}", summary, mode), as_json)
@@ -51,7 +51,7 @@ def serve_dashboard(results: Path, name: str | None, port: int, *, as_json: bool
         SpaceError: there is no such search, it has no study, or the dashboard is not installed.
         EnvironmentProblem: the port is taken.
     """
-    study = folders.find(results, name) / "optuna.db"
+    study = folders.find(results, name) / folders.STUDY
     if not study.is_file():
         raise SpaceError("the search has no study there; `resume` writes it anew", place=str(study))
     if importlib.util.find_spec("optuna_dashboard") is None:

@@ -510,6 +510,8 @@ def test_a_server_that_is_too_old(here, images, capsys):
 def test_a_deleted_experiment(here, images, capsys):
     words = deleted_experiment(here, images)
     capsys.readouterr()
+    before = contents(here)
     status, _, err = call(*words, "--results", str(here / "results"), capsys=capsys)
     assert status == 2 and err.count("\n") == 1
+    assert contents(here).keys() - before.keys() == {here / "results" / "mlflow.db.lock"}, "by which one at a time opens a store"
     assert "experiment 'tiny' was deleted there; restore it, or set tracking.experiment" in err

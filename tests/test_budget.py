@@ -16,7 +16,7 @@ from search.resources import share_out
 from search.searcher import OptunaSearcher, create_study
 from search.sections import Resources
 from search.space import load_space
-from search.trials import Trial, Trials
+from search.trials import Trial, Trials, now
 from search.views import plan as plan_view
 from trainables.config import TrialConfig
 
@@ -102,6 +102,16 @@ def test_patience_counts_from_the_start_where_nothing_succeeds() -> None:
     for number in range(3):
         trials.add(ended(number, None, float(number)))
     assert trials.since_best() == 3
+
+
+def test_a_night_between_a_kill_and_a_resume_is_no_time_that_a_trial_takes(tmp_path: Path, space_file: Path) -> None:
+    space = load_space(space_file, ["budget={minutes: 10, trials: 9}"])
+    (tmp_path / "study").mkdir()
+    rows = [{"epoch": epoch, "accuracy": 0.5, "seconds": 2.0} for epoch in (1, 2)]
+    trials = Trials("accuracy", "max")
+    trials.add(Trial(0, {}, TrialConfig(), rows, Ending(State.COMPLETE, value=0.5), started=now() - 86_400, ended=now()))
+    searcher = OptunaSearcher(space, create_study(space, tmp_path / "study"), trials, Clock(600.0), stop=print)
+    assert searcher.suggest("second") != OptunaSearcher.FINISHED and trials.stop is None
 
 
 REASONS = {  # clock, trials of the budget, whether all is forbidden

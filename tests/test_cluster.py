@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from search.errors import EnvironmentProblem
 from search.plan import decode, make_plan
+from search.progress import Silent
+from search.resources import cluster_machine
 from search.run import run_search
 from search.space import load_space
 from search.tuning import session_of
@@ -72,6 +76,29 @@ def test_a_node_that_is_lost_takes_no_trial_with_it(space_file, tmp_path, deed):
     assert not record.trials.counts()["FAILED"]
 
 
+def test_a_cluster_that_has_too_little_is_waited_for_and_named(space_file, tmp_path, monkeypatch):
+    """What is asked for may be on no node but is more than this machine has, too; nothing is created."""
+    monkeypatch.setattr("search.resources.NODES_SECONDS", 2.0)
+    said = []
+    with cluster(tmp_path / "cluster", workers=1) as nodes:
+        for name, value in nodes.token.items():
+            monkeypatch.setenv(name, value)
+        space = load_space(space_file, ["resources.gpus=3"])
+        with pytest.raises(EnvironmentProblem, match="after 2 s of waiting: resources.gpus: 3 asked for, but there are 0"):
+            run_search(space, results=tmp_path / "results", address=nodes.address, progress=Told(said))
+    assert "waiting for more nodes of the cluster" in said and not (tmp_path / "results").exists()
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self, said: list[str]):
+        self._said = said
+
+    def phase(self, text: str) -> None:
+        self._said.append(text)
+
+
 def test_the_data_reaches_each_node_once(space_file, tmp_path, monkeypatch):
     """All processes of a node read it where it lies in the node's store, and the driver's node has the third copy."""
     plan = make_plan(load_space(space_file, ["space.image_size=64"]))
@@ -91,6 +118,7 @@ def test_the_data_reaches_each_node_once(space_file, tmp_path, monkeypatch):
     with cluster(tmp_path / "cluster", cores=2) as nodes:
         for name, value in nodes.token.items():
             monkeypatch.setenv(name, value)
+        plan = dataclasses.replace(plan, machine=cluster_machine(nodes.address, plan.space.resources))
         with session_of(plan, nodes.address) as (ray, machine):
             assert machine.concurrent == 4
             reference = ray.put(data)

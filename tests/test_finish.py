@@ -15,21 +15,22 @@ import torch
 from search.cli import main
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem
-from search.finish import Outcome
+from search.finish import Outcome, choose, left_out
 from search.plan import make_plan
 from search.record import FILE, read_record
-from search.repeats import Job, Repeat, affordable, judged, makespan
+from search.repeats import Job, Repeat, affordable, finalists, judged, makespan
 from search.resume import resume_search
 from search.run import run_search
 from search.sealed import Judged, Score, Sealed, compare, hits, mcnemar
 from search.sections import Finish
 from search.space import load_space
-from search.trials import Trial
+from search.trials import Trial, Trials
 from search.views import best as view
 from tests.conftest import write_images, write_space
 from tests.invariants import check
 from trainables.combine import Ensemble, Flipped, flips_of
 from trainables.config import TrialConfig
+from trainables.files import seal, weights_file
 from trainables.tasks.classification import Classification
 from trainables.tasks.landmarks import Landmarks
 from trainables.tasks.segmentation import Segmentation
@@ -78,6 +79,23 @@ class TestWhatThereIsTimeFor:
     def test_the_makespan_is_that_of_jobs_in_their_order(self):
         jobs = [Job(TRIALS[0], 1, seconds) for seconds in (4.0, 1.0, 2.0)]
         assert makespan(jobs, 2) == makespan([], 1) + 4 and makespan(jobs, 1) == makespan([], 1) + 7
+
+
+@pytest.mark.parametrize("deed", [lambda content: content[:-1], lambda content: content[:-1] + b"?"], ids=["torn", "changed"])
+def test_weights_that_are_not_those_that_were_written_are_left_out(tmp_path, deed):
+    trials = Trials("accuracy", "max")
+    for one in TRIALS:
+        trials.add(one)
+        file = weights_file(tmp_path, one.number)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"weights")
+        seal(file)
+    assert [one.number for one in finalists(trials, tmp_path, FINISH)] == [4, 2, 7] and choose(trials, tmp_path).number == 4
+    best = weights_file(tmp_path, 4)
+    best.write_bytes(deed(best.read_bytes()))
+    assert [one.number for one in finalists(trials, tmp_path, FINISH)] == [2, 7] and choose(trials, tmp_path).number == 2
+    [note] = left_out(trials, tmp_path)
+    assert note == "trial 4 is left out: its weights are no longer those that were written, by their sha256"
 
 
 class TestTheWinner:

@@ -122,12 +122,13 @@ def test_a_search_that_is_stopped_says_so_and_waits(space_file, tmp_path):
 
 @pytest.mark.slow
 def test_interrupted_again_and_again_it_is_the_search_that_was_not(space_file, tmp_path):
-    """One trial at a time, killed four times: the same parameters, scores and ends as in one go."""
-    space = load_space(space_file, [*LONG[1::2], *ONE_AT_A_TIME[1::2], "budget.trials=6"])
+    """One trial at a time, killed four times, the last time when the model is asked: the same parameters, scores and ends."""
+    shorter = ["--set", "schedule.max_epochs=30", "--set", "schedule.grace_period=10"]
+    space = load_space(space_file, [*LONG[1::2], *shorter[1::2], *ONE_AT_A_TIME[1::2], "budget.trials=11"])
     run_search(space, results=tmp_path / "whole")
     results = tmp_path / "results"
-    command = ["run", str(space_file), *LONG, *ONE_AT_A_TIME, "--trials", "6", "--results", str(results)]
-    for epochs in (10, 45, 80, 130):
+    command = ["run", str(space_file), *LONG, *shorter, *ONE_AT_A_TIME, "--trials", "11", "--results", str(results)]
+    for epochs in (10, 50, 100, 150):
         process = start(*command, mark=str(results))
         wait_for(process, results / "tiny", epochs)
         process.kill()
@@ -136,7 +137,7 @@ def test_interrupted_again_and_again_it_is_the_search_that_was_not(space_file, t
     process = start(*command, mark=str(results))
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    check(results / "tiny", 6, errors=errors, mark=str(results))
+    check(results / "tiny", 11, errors=errors, mark=str(results))
     assert numbers(results / "tiny") == numbers(tmp_path / "whole" / "tiny")
 
 

@@ -20,12 +20,10 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from ray._common.utils import get_ray_address_file
 
 from search.errors import SpaceError
 from search.folder import check_ours, private_files
@@ -116,21 +114,6 @@ def without_a_token(port: str) -> str:
     return f"{done.returncode} {done.stdout}{done.stderr}"
 
 
-@contextmanager
-def head_node_that_died() -> Iterator[None]:
-    """Leave what `ray start --head` leaves behind that was killed: the address of a cluster at which nothing answers."""
-    place = Path(get_ray_address_file(None))
-    if place.exists():
-        yield
-        return
-    place.parent.mkdir(mode=0o777, exist_ok=True)
-    place.write_text("127.0.0.1:1")
-    try:
-        yield
-    finally:
-        place.unlink(missing_ok=True)
-
-
 @pytest.fixture(scope="module")
 def spied(tmp_path_factory, images) -> tuple[Path, Spy]:
     """A search whose space file and command line name a password, recorded elsewhere; its results and what was seen."""
@@ -138,7 +121,7 @@ def spied(tmp_path_factory, images) -> tuple[Path, Spy]:
     text = write_space(folder / "tiny.yaml", images, trials=2, epochs=1).read_text()
     (folder / "tiny.yaml").write_text(f"{text}tracking: {{uri: '{URI}'}}\n")
     spy, results = Spy(), folder / "results"
-    with pytest.MonkeyPatch.context() as patch, head_node_that_died():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["search", "run", "--tracking-uri", URI])
         patch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # of a cluster that nobody asked for
         run_search(load_space(folder / "tiny.yaml", [f"tracking.uri={URI}"]), results=results, progress=spy,

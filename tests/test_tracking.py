@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +24,7 @@ from sqlalchemy import create_engine
 from search.champion import Registered
 from search.clock import Clock
 from search.endings import Ending, State
-from search.errors import EnvironmentProblem, Interrupted, SearchError
+from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.interrupt import Interrupts
 from search.plan import make_plan
 from search.record import Recorder, begin_record, read_record
@@ -33,7 +35,7 @@ from search.trials import Trial
 from tests.invariants import check, query
 from tests.mlflow_server import Proxy, served
 from tests.test_predict import make_model
-from tests.test_resume import LONG, start, wait_for
+from tests.test_resume import LONG, ROOT, start, wait_for
 from trainables.export import WEIGHTS
 
 EPOCHS = 3
@@ -213,35 +215,32 @@ def test_a_model_is_registered_once_and_whole(server, model, space_file, tmp_pat
     check_registered(server.uri, search.folder.name, model, tmp_path / "downloaded")
 
 
-def half_made(store: Path, runs: int = 0) -> None:
-    """Leave what a search leaves that is killed while MLflow makes its tables: those of its first version."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{store}")
-    initial_models.Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("create table alembic_version (version_num text)")
-        connection.exec_driver_sql("create table logged_models (model_id text)")  # which a later version wants to create
-        for number in range(runs):
-            connection.exec_driver_sql("insert into runs (run_uuid) values (?)", (f"run {number}",))
-    engine.dispose()
-    store.with_suffix(".lock").write_text("not finished\n")
-
-
-def test_tables_that_a_killed_search_left_half_made_are_made_anew(space_file, tmp_path):
+def test_a_store_has_its_name_only_once_it_is_whole(space_file, tmp_path):
+    """A process is killed while MLflow makes the tables; the next search begins anew."""
+    store, part = tmp_path / "results" / "mlflow.db", tmp_path / "results" / "mlflow.db.part"
+    code = f"from search.stores import *; one_at_a_time(default_uri(Path({str(store.parent)!r}))).__enter__()"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: part.exists() and part.stat().st_size)
+    process.kill()
+    process.wait()
+    assert not store.exists()
     search = Search(space_file, tmp_path / "results" / "again")
-    half_made(store := tmp_path / "results" / "mlflow.db")
     with search.tracked(default_uri(store.parent)) as tracker:
         search.play(tracker)
     check_rows(store, search)
-    assert store.with_suffix(".lock").read_text() == ""
+    assert not part.exists()
 
 
-def test_half_made_tables_that_hold_something_are_left_and_named(space_file, tmp_path):
+def test_tables_that_cannot_be_used_are_named(space_file, tmp_path):
+    """Some other program was killed while it made them."""
     search = Search(space_file, tmp_path / "results" / "again")
-    half_made(store := tmp_path / "results" / "mlflow.db", runs=1)
-    with pytest.raises(SearchError, match="mlflow.db'"):
-        search.tracked(default_uri(store.parent))
-    assert query(store, "select run_uuid from runs") == [("run 0",)]
+    engine = create_engine(f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
+    initial_models.Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table logged_models (model_id text)")  # which a later version wants to create
+    engine.dispose()
+    with pytest.raises(SpaceError, match=r"mlflow.db': MLflow cannot use its tables \(.*logged_models.*\); `mlflow db upgrade`"):
+        search.tracked(default_uri(tmp_path / "results"))
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,20 +67,13 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         free = shutil.disk_usage(folder).free
         if free < len(content) + SPARE:
             raise DiskFull(f"{folder}: a checkpoint of {len(content):,} bytes has no room, {free:,} are free; make room")
-        write_whole(folder / f"{name}.safetensors", content)
-        write_whole(folder / f"{name}.json", json.dumps(card).encode())
+        for ending, what in (("safetensors", content), ("json", json.dumps(card).encode())):
+            with whole(folder / f"{name}.{ending}") as part:
+                part.write_bytes(what)
     except OSError as problem:
         raise DiskFull(f"{folder}: a checkpoint cannot be written ({problem.strerror}); make room") from None
     for old in checkpoint_epochs(folder)[KEPT:]:
         remove_checkpoint(folder, old)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that has all of ``content`` on the disk once it has its name."""
-    with whole(path) as part, open(part, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def newest_checkpoint(folder: Path, config: TrialConfig, data: str) -> Checkpoint | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ def whole(path: Path) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name and not what it names
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -26,6 +29,30 @@ def write_text_whole(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, whole or not at all."""
     with whole(path) as part:
         part.write_text(text)
+
+
+def sealed_by(path: Path) -> Path:
+    """Return where the sha256 of the file ``path`` is kept."""
+    return path.with_suffix(".sha256")
+
+
+def seal(path: Path) -> None:
+    """Keep the sha256 of what ``path`` holds beside it."""
+    write_text_whole(sealed_by(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether there is a file ``path``, and whether it is as it was sealed, where it was."""
+    if not path.exists():
+        return False
+    kept = sealed_by(path)
+    return not kept.exists() or kept.read_text(errors="replace") == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def remove_sealed(path: Path) -> None:
+    """Remove ``path`` and its sha256."""
+    for file in (path, sealed_by(path)):
+        file.unlink(missing_ok=True)
 
 
 def weights_file(folder: str | Path, number: int) -> Path:
@@ -38,9 +65,9 @@ def repeat_file(folder: str | Path, number: int, name: str) -> Path:
     return Path(folder) / "weights" / f"{number:04d}-{name}.safetensors"
 
 
-def error_file(folder: str | Path, number: int) -> Path:
-    """Return where the traceback of trial ``number`` is kept, if it failed."""
-    return Path(folder) / "errors" / f"{number:04d}.txt"
+def error_file(folder: str | Path, number: int, name: str = "") -> Path:
+    """Return where the traceback of trial ``number`` is kept, if it failed; with a ``name``, of its being trained again."""
+    return Path(folder) / "errors" / f"{number:04d}{name and '-'}{name}.txt"
 
 
 def checkpoint_folder(folder: str | Path, number: int) -> Path:

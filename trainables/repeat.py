@@ -12,15 +12,16 @@ from trainables.config import TrialConfig
 from trainables.cost import figures
 from trainables.data import Images, TrialData
 from trainables.formula import Formula
-from trainables.trial import Fit, is_score, kind, line, save
+from trainables.trial import Fit, is_score, kind, line, save, timed
 
 
 def repeat(config: TrialConfig, data: TrialData, *, fit: Fit, metric: str, formula: str | None = None,
-           weights: str | None = None, refit: bool = False) -> dict[str, Any]:
+           weights: str | None = None, refit: bool = False, seconds: float | None = None, stacks: str = "") -> dict[str, Any]:
     """Train ``config`` and write its weights, where a file is given; a failure is returned, so that the process lives on.
 
     Args:
         refit: train on the validation rows, too; there is no value then.
+        seconds: most that an epoch may take; one that takes more leaves its stacks in the file ``stacks``.
 
     Returns:
         ``seconds`` beside ``value``, the objective on the validation rows after the last epoch, or beside ``failure``
@@ -28,7 +29,7 @@ def repeat(config: TrialConfig, data: TrialData, *, fit: Fit, metric: str, formu
     """
     began = time.monotonic()
     try:
-        *_, last = fit(config, together(data) if refit else data)
+        *_, last = timed(fit(config, together(data) if refit else data), seconds, Path(stacks))
         row = last.row()
         if formula:
             costs = figures(config, data.channels, data.target.outputs, data.target.maps)

@@ -22,7 +22,7 @@ from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
 from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable
-from trainables.files import checkpoint_folder, error_file, weights_file, whole
+from trainables.files import checkpoint_folder, error_file, seal, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 from trainables.saver import Saver
@@ -161,9 +161,9 @@ def check_gpu() -> None:
 
     try:
         torch.cuda.init()
-    except (RuntimeError, AssertionError) as problem:  # no such GPU or too old a driver, and a torch without CUDA
+    except Exception as problem:  # no such GPU, too old a driver, a torch without CUDA: each raises another kind
         raise Unusable(f"torch {torch.__version__} cannot use the GPU here ({line(problem)}); update its driver, install a torch "
-                       f"for it, or set resources.gpus: 0") from None
+                       "for it, or do without by --set resources.gpus=0") from None
 
 
 @functools.cache
@@ -217,7 +217,7 @@ def write_error(folder: str, number: int) -> None:
 
 
 def save(path: Path, model: Any) -> None:
-    """Write the weights of ``model`` whole or not at all; raise `NotFinite` for such as no model may be made of."""
+    """Write the weights of ``model`` whole or not at all, and seal them; raise `NotFinite` for what no model may be made of."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -226,3 +226,4 @@ def save(path: Path, model: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     with whole(path) as part:
         save_file(weights, part)
+    seal(path)

@@ -86,7 +86,7 @@ def stock(plan: Any, folder: Path, data: Any, watch: Watch, clock: Any, interrup
 
     space = plan.space
     objective, schedule = space.objective, space.schedule
-    with ray_session(space.resources, plan.machine, None) as (ray, machine):
+    with ray_session(plan.machine) as (ray, machine):
         train = tune.with_parameters(
             trial.train, fit=trial.default_fit, arrays={size: ray.put(arrays) for size, arrays in data.items()},
             metrics=tuple(space.modes), formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs,
