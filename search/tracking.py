@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
+HASTE_SECONDS = 3.0  # that a search which was stopped waits for an answer that is on its way
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
@@ -242,7 +243,10 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type | None, problem: BaseException | None, trace: Any) -> None:
-        """Deliver what is left and end the parent run, as FINISHED, KILLED by a signal, or FAILED."""
+        """Deliver what is left and end the parent run, as FINISHED, KILLED by a signal, or FAILED.
+
+        A search that was stopped does not wait for a server that had not answered before; `resume` tells it then.
+        """
         try:
             self._close({"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}[state_after(problem)],
                         CLOSE_SECONDS if problem is None else 0)
@@ -252,6 +256,11 @@ class Tracker:
             logger.warning("MLflow has not all of the search: %s", away)  # beside what ended it, a small thing
 
     def _close(self, status: str, seconds: float) -> None:
+        if not seconds:
+            self._closing.set()
+            self._thread.join(HASTE_SECONDS)
+            if self._complaint or self._thread.is_alive():
+                raise unreachable(self.uri, f"MLflow does not answer ({self._complaint or 'yet'})", "`resume` delivers it")
         self.flush(seconds)
         self._asked(lambda: self._end(status), seconds)
 
@@ -289,9 +298,8 @@ class Tracker:
             EnvironmentProblem: MLflow did not take all of it.
         """
         deadline = time.monotonic() + seconds
-        if not self._closing.is_set():
-            self._closing.set()
-            self._thread.join()
+        self._closing.set()
+        self._thread.join()
         self._flush()
         while (left := len(self._pending) + len(self._bests)) and time.monotonic() < deadline:
             time.sleep(FLUSH_SECONDS)

@@ -75,9 +75,9 @@ class Proxy(ThreadingHTTPServer):
     """Hands requests on to an MLflow server, as its ``mood`` says.
 
     The moods: ``well``; ``dead``, closes the connection; ``mute``, the server does the work and its answer is lost;
-    ``busy``, ``crowded`` and ``barred``, answers 503, 429 and 401 (the password was changed); ``slow``, takes a second. It
-    has it where the pattern ``where`` is found in the path of a request, and ``met`` counts the requests that met another
-    mood than ``well``.
+    ``busy``, ``crowded`` and ``barred``, answers 503, 429 and 401 (the password was changed); ``slow``, takes two seconds;
+    ``hole``, does not answer until it is in another mood, and then closes. It has it where the pattern ``where`` is found
+    in the path of a request, and ``met`` counts the requests that met another mood than ``well``.
     """
 
     def __init__(self, server: Server):
@@ -104,9 +104,11 @@ class Forward(BaseHTTPRequestHandler):
             return
         mood = self.server.mood if re.search(self.server.where, self.path) else "well"
         self.server.met += mood != "well"
-        if mood == "dead":
+        while mood == "hole" == self.server.mood:
+            time.sleep(0.05)
+        if mood in ("dead", "hole"):
             return
-        time.sleep(1.0 if mood == "slow" else 0.0)
+        time.sleep(2.0 if mood == "slow" else 0.0)
         status, content = (STATUSES[mood], b"{}") if mood in STATUSES else self.forwarded()
         if mood != "mute":
             self.send_response(status)

@@ -107,10 +107,13 @@ def check_rows(store: Path, search: Search) -> None:
     assert bests == [(n + 1, max(trial.ending.value for trial in trials[: n + 1])) for n in range(len(trials))]
 
 
-@pytest.mark.parametrize(
-    "mood", ["dead", "mute", *(pytest.param(mood, marks=pytest.mark.slow) for mood in ("busy", "crowded", "barred", "slow"))])
+SELDOM = ("busy", "crowded", "barred", "slow", "hole")
+
+
+@pytest.mark.parametrize("mood", ["dead", "mute", *(pytest.param(mood, marks=pytest.mark.slow) for mood in SELDOM)])
 def test_what_a_server_misses_it_is_told_later_and_once(server, space_file, tmp_path, monkeypatch, mood):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     search = Search(space_file, tmp_path / "results" / mood)
     with Proxy(server) as proxy, search.tracked(proxy.uri) as tracker:
         first = search.play(tracker)
@@ -137,6 +140,19 @@ def test_a_signal_ends_the_wait_for_a_registration(server, space_file, tmp_path,
         with pytest.raises(Interrupted):
             tracker.mark_best(trial.number)
         assert time.monotonic() - began < 30
+        proxy.mood = "well"
+
+
+def test_a_server_that_never_answers_does_not_keep_a_search_that_is_stopped(server, space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "swallowed")
+    with Proxy(server) as proxy:
+        with pytest.raises(Interrupted), search.tracked(proxy.uri) as tracker:
+            proxy.mood = "hole"
+            search.play(tracker)
+            wait_until(lambda: proxy.met)
+            began = time.monotonic()
+            raise Interrupted(signal.SIGTERM)
+        assert time.monotonic() - began < 10
         proxy.mood = "well"
 
 
