@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search import provenance
 from search.champion import ALIAS, Registered, beats
-from search.stores import default_store
+from search.stores import default_store, unreachable
+from trainables.files import digest
 
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
+
+
+WEIGHTS = "model.safetensors"  # as `trainables.export` calls it, which imports torch
 
 
 class Registry:
@@ -44,7 +48,7 @@ class Registry:
             tags: what its version is compared by, from `champion.tags_of`.
             card: description of the version.
         """
-        sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+        sha256 = digest(model / WEIGHTS)
         tags = {**tags, "sha256": sha256}
         model_id = self._asked(lambda: self._logged(sha256) or self._log_model(model, example, outputs, sha256))
         version = self._asked(lambda: self._version(sha256) or self._create_version(model_id, tags))
@@ -83,7 +87,11 @@ class Registry:
         return Registered(version, uri, model_id, champion, verdict)
 
     def _log_model(self, model: Path, example: np.ndarray, outputs: np.ndarray, sha256: str) -> str | None:
-        """Log the model folder; return the id of the logged model."""
+        """Log the model folder; return the id of the logged model.
+
+        Raises:
+            EnvironmentProblem: what the store holds then are not the weights that it was given.
+        """
         import mlflow
         from mlflow.models import infer_signature
 
@@ -95,7 +103,14 @@ class Registry:
                 code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), tags={"sha256": sha256},
             )
-        return self._logged(sha256)
+            model_id = self._logged(sha256)
+            with tempfile.TemporaryDirectory() as place:
+                [weights] = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=place)).rglob(WEIGHTS)
+                stored = digest(weights)
+        if stored != sha256:
+            self.client.delete_logged_model(model_id)
+            raise unreachable(self.uri, "it does not keep the weights as they are sent", "see to its artifacts, then `resume`")
+        return model_id
 
     def _create_version(self, model_id: str, tags: dict[str, str]) -> str | None:
         """Register the logged model as a version that carries its tags from the first moment."""

@@ -76,8 +76,9 @@ class Proxy(ThreadingHTTPServer):
 
     The moods: ``well``; ``dead``, closes the connection; ``mute``, the server does the work and its answer is lost;
     ``busy``, ``crowded`` and ``barred``, answers 503, 429 and 401 (the password was changed); ``slow``, takes two seconds;
-    ``hole``, does not answer until it is in another mood, and then closes. It has it where the pattern ``where`` is found
-    in the path of a request, and ``met`` counts the requests that met another mood than ``well``.
+    ``garbled``, changes the first byte of what is sent; ``hole``, does not answer until it is in another mood, and then
+    closes. It has it where the pattern ``where`` is found in the path of a request, and ``met`` counts the requests that met
+    another mood than ``well``.
     """
 
     def __init__(self, server: Server):
@@ -109,15 +110,17 @@ class Forward(BaseHTTPRequestHandler):
         if mood in ("dead", "hole"):
             return
         time.sleep(2.0 if mood == "slow" else 0.0)
-        status, content = (STATUSES[mood], b"{}") if mood in STATUSES else self.forwarded()
+        status, content = (STATUSES[mood], b"{}") if mood in STATUSES else self.forwarded(mood == "garbled")
         if mood != "mute":
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(content)
 
-    def forwarded(self) -> tuple[int, bytes]:
+    def forwarded(self, garbled: bool) -> tuple[int, bytes]:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if garbled and body:
+            body = bytes([body[0] ^ 1]) + body[1:]
         headers = {name: value for name, value in self.headers.items() if name.lower() in ("content-type", "authorization")}
         request = urllib.request.Request(self.server.behind + self.path, body or None, headers, method=self.command)
         try:

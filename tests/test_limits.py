@@ -13,6 +13,7 @@ from search.errors import SpaceError
 from search.limits import Screen, read_latencies
 from search.networks import memory
 from search.plan import Plan, as_dict, make_plan
+from search.record import read_record
 from search.run import run_search
 from search.searcher import OptunaSearcher
 from search.space import load_space
@@ -152,6 +153,15 @@ def test_a_latency_that_nothing_reaches_creates_no_search(space_file: Path, tmp_
     with pytest.raises(SpaceError, match=r"limits.latency_ms: 1e-05 forbids every network; the smallest, simple_cnn at 16 px"):
         run_search(load_space(space_file, ["limits.latency_ms=0.00001"]), results=tmp_path / "results")
     assert not (tmp_path / "results" / "tiny").exists()
+
+
+@pytest.mark.slow
+def test_a_search_with_a_limit_that_forbids_most_starts_no_forbidden_trial(space_file: Path, tmp_path: Path) -> None:
+    architectures = "space.architecture={choice: [vgg16, simple_cnn, resnet18, densenet121]}"
+    space = load_space(space_file, [architectures, "limits.params_m=1", "budget.trials=6", "baseline={}"])
+    outcome = run_search(space, results=tmp_path / "results")
+    started = [trial.config.architecture for trial in read_record(tmp_path / "results" / "tiny").trials]
+    assert started == ["simple_cnn"] * 6 and outcome.trials["FAILED"] == 0
 
 
 def test_blocks_are_counted_from_few(space_file: Path) -> None:

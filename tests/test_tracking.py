@@ -259,6 +259,26 @@ def test_tables_that_cannot_be_used_are_named(space_file, tmp_path):
         search.tracked(default_uri(tmp_path / "results"))
 
 
+def test_weights_that_are_changed_on_their_way_are_not_registered(server, model, space_file, tmp_path, monkeypatch):
+    search = Search(space_file, tmp_path / "results" / "garbled")
+
+    def register(tracker: Tracker) -> Registered:
+        return tracker.register(model, np.zeros((1, 1, 16, 16), np.float32), np.zeros((1, 2), np.float32), TAGS, "a card")
+
+    with Proxy(server) as proxy:
+        proxy.where, proxy.mood = r"mlflow-artifacts.*safetensors", "garbled"
+        with monkeypatch.context() as patch, pytest.raises(EnvironmentProblem, match="does not keep the weights as they are"):
+            patch.setattr("search.tracking.CLOSE_SECONDS", 0)
+            with search.tracked(proxy.uri) as tracker:
+                register(tracker)
+        client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
+        assert not client.search_model_versions("name = 'garbled'")
+        proxy.mood = "well"
+        with search.tracked(proxy.uri) as tracker:
+            register(tracker)
+    check_registered(server.uri, "garbled", model, tmp_path / "downloaded")
+
+
 @pytest.mark.slow
 def test_a_store_that_somebody_else_holds(space_file, tmp_path):
     """Another process writes to the SQLite file for longer than MLflow waits."""

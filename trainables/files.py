@@ -36,9 +36,15 @@ def sealed_by(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
+def digest(path: Path) -> str:
+    """Return the sha256 of what ``path`` holds."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def seal(path: Path) -> None:
     """Keep the sha256 of what ``path`` holds beside it."""
-    write_text_whole(sealed_by(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    write_text_whole(sealed_by(path), digest(path))
 
 
 def is_whole(path: Path) -> bool:
@@ -46,7 +52,7 @@ def is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     kept = sealed_by(path)
-    return not kept.exists() or kept.read_text(errors="replace") == hashlib.sha256(path.read_bytes()).hexdigest()
+    return not kept.exists() or kept.read_text(errors="replace") == digest(path)
 
 
 def remove_sealed(path: Path) -> None:
