@@ -8,6 +8,7 @@ import re
 import sqlite3
 import urllib.error
 import urllib.request
+import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -227,12 +228,15 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 def _create(path: Path) -> None:
     """Create an SQLite store with MLflow's tables."""
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+    from sqlalchemy.exc import SADeprecationWarning
 
     part = path.with_name(f"{path.name}.part")
     remove(part)
     create_write_ahead(part)
     engine = create_sqlalchemy_engine(f"sqlite:///{quoted(part)}")
-    _initialize_tables(engine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SADeprecationWarning)  # at what MLflow uses of SQLAlchemy
+        _initialize_tables(engine)
     engine.dispose()  # and with the last connection goes the log
     part.replace(path)
 

@@ -109,8 +109,8 @@ def test_a_night_between_a_kill_and_a_resume_is_no_time_that_a_trial_takes(tmp_p
     (tmp_path / "study").mkdir()
     rows = [{"epoch": epoch, "accuracy": 0.5, "seconds": 2.0} for epoch in (1, 2)]
     trials = Trials("accuracy", "max")
-    trials.add(Trial(0, {}, TrialConfig(), rows, Ending(State.COMPLETE, value=0.5), started=now() - 86_400, ended=now()))
     searcher = OptunaSearcher(space, create_study(space, tmp_path / "study"), trials, Clock(600.0), stop=print)
+    trials.add(Trial(0, {}, TrialConfig(), rows, Ending(State.COMPLETE, value=0.5), started=now() - 86_400, ended=now()))
     assert searcher.suggest("second") != OptunaSearcher.FINISHED and trials.stop is None
 
 
