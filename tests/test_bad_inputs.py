@@ -329,7 +329,7 @@ CASES = {
         "--tracking-uri", "mssql://u:secret@host/db", expected="'mssql://u:***@host/db': its driver 'pyodbc' is not installed"),
     "B62 another kind of file": Case(store_of_another_kind, "notes.db': it is a file of another kind; give the path of"),
     "B62 tables of another kind": store_with(alembic_version="v9.0.0", studies="one"),
-    "B62 damaged": Case(damaged_store, "damaged.db': it is damaged (file is not a database); give another path, or"),
+    "B62 damaged": Case(damaged_store, "damaged.db': it is damaged (file is not a database); put back a copy"),
     "B62 not to be written": typed("--tracking-uri", "sqlite:////proc/mlflow.db", expected="folder '/proc' cannot be written ("),
     "B64 more GPUs": typed("--set", "resources.gpus=64",
                            expected=f"resources.gpus: 64 asked for, but there are {GPUS}; give at most {GPUS}"),

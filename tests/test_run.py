@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import mlflow
@@ -389,8 +389,10 @@ def test_a_gpu_that_torch_cannot_use_ends_the_search(tmp_path, space_file, monke
 
 def test_when_time_is_over_running_trials_are_stopped_and_told_so(tmp_path, space_file):
     space = load_space(space_file, ["schedule.max_epochs=10000", "budget.trials=100", "schedule.reduction_factor=1000"])
-    clock = Clock(12.0)
-    trials = drive(make_plan(space), tmp_path / "late", fits.endless, clock)
+    plan = make_plan(space)
+    with session_of(plan, fit=fits.endless) as ready:
+        clock = Clock(9.0)
+        trials = drive(plan, tmp_path / "late", fits.endless, clock, nullcontext(ready))
     assert clock.elapsed < 40
     assert Kind.BUDGET in {trial.ending.kind for trial in trials.ended(State.PRUNED)}
     assert not trials.running()
