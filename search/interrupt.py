@@ -11,17 +11,22 @@ import threading
 from types import FrameType
 
 from search.errors import EnvironmentProblem, Interrupted
+from search.redact import redacted
 
 
 class Interrupts:
     """Context manager that notes a signal instead of dying of it, and the problem that somebody else came upon.
+
+    Args:
+        said: file descriptor for the last words of a search that cannot be ended in order.
 
     Attributes:
         signal: number of the signal that came, or None.
         problem: what `stop` was given, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, said: int = 2) -> None:
+        self._said = said
         self.signal: int | None = None
         self.problem: EnvironmentProblem | None = None
         self._before: dict[int, object] = {}
@@ -44,6 +49,11 @@ class Interrupts:
     def stop(self, problem: EnvironmentProblem) -> None:
         """Ask the search to stop in order, for the first problem that comes."""
         self.problem = self.problem or problem
+
+    def leave(self) -> None:
+        """End this process at once, with the line and the status of the problem. What was noted is in the record."""
+        os.write(self._said, f"search: error: {redacted(str(self.problem))}\n".encode())
+        os._exit(self.problem.exit_status)
 
     @property
     def stopped(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +15,7 @@ from search.errors import EnvironmentProblem
 
 ESSENTIAL = ("raylet", "gcs_server")  # Ray's processes without which nothing goes on
 LOOK_SECONDS = 0.5
+GONE_SECONDS, LEAVE_SECONDS = 10.0, 30.0  # together less than the 60 s after which Ray ends the process
 
 
 @contextmanager
@@ -70,15 +73,43 @@ def died() -> EnvironmentProblem | None:
     return None
 
 
+class Head:
+    """The head node of the cluster that this process has joined, if any: Ray itself waits for it for 60 s, and then exits."""
+
+    def __init__(self) -> None:
+        from ray._private import worker
+
+        self._address = None if worker._global_node is None or worker._global_node.head else worker._global_node.gcs_address
+        self._answered = time.monotonic()
+
+    def gone(self) -> EnvironmentProblem | None:
+        """Return the problem that it has not answered for `GONE_SECONDS`, if it has not."""
+        if self._address is None:
+            return None
+        try:
+            host, _, port = self._address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=LOOK_SECONDS).close()
+            self._answered = time.monotonic()
+        except OSError as problem:
+            if time.monotonic() - self._answered > GONE_SECONDS:
+                what = f"the head node of the Ray cluster at {self._address!r} does not answer any more ({problem})"
+                return EnvironmentProblem(f"{what}; start the cluster again and go on with `resume`")
+        return None
+
+
 @contextmanager
-def watched(stop: Callable[[EnvironmentProblem], None]) -> Iterator[None]:
-    """Tell ``stop`` when the private Ray has died."""
-    over = threading.Event()
+def watched(stop: Callable[[EnvironmentProblem], None], leave: Callable[[], None]) -> Iterator[None]:
+    """Tell ``stop`` when the private Ray has died, or the head node of the cluster; where that stops nothing, ``leave``.
+
+    A call of Ray that waits for such a head is ended by nothing but Ray, which then ends the process without a word.
+    """
+    over, head = threading.Event(), Head()
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
-            if problem := died():
-                return stop(problem)
+            if problem := died() or head.gone():
+                stop(problem)
+                return None if over.wait(LEAVE_SECONDS) else leave()
 
     threading.Thread(target=look, name="ray-watch", daemon=True).start()
     try:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 @contextmanager
-def output_to(log: Path) -> Iterator[None]:
+def output_to(log: Path) -> Iterator[int]:
     """Send file descriptors 1 and 2 of this process, and those of its children, to the end of ``log``.
 
-    Whoever wants to print meanwhile holds a copy of the terminal made before (`os.dup`).
+    Whoever wants to print meanwhile holds a copy of the terminal made before (`os.dup`); that of standard error is yielded.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -22,7 +22,7 @@ def output_to(log: Path) -> Iterator[None]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield
+            yield saved[1]
         finally:
             with suppress(OSError):  # a full disk
                 sys.stdout.flush()

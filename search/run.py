@@ -92,7 +92,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
             keep(catalog, folder)
         record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
         trials = record.trials
-        with folders.summarised(folder, trials), output_to(folder / "search.log"), Interrupts() as interrupts:
+        with folders.summarised(folder, trials), output_to(folder / "search.log") as said, Interrupts(said) as interrupts:
             with (
                 Recorder(record, clock, interrupts.stop) as recorder,
                 nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),

@@ -84,7 +84,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
 
     survive_full_memory()
     space = plan.space
-    with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop):
+    with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop, interrupts.leave):
         interrupts.listen()
         clock.gpus = machine.gpus
         watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))

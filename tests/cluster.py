@@ -105,7 +105,7 @@ class Node:
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.communicate()
+        self._process.communicate()
 
 
 class Cluster:
@@ -125,6 +125,10 @@ class Cluster:
     def _add(self, *arguments: str) -> None:
         number = len(self._nodes)
         self._nodes.append(Node(self._place / f"node{number}", self._places[number], self.token, *arguments))
+
+    @property
+    def head(self) -> Node:
+        return self._nodes[0]
 
     @property
     def workers(self) -> list[Node]:

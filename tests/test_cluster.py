@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from search.errors import EnvironmentProblem
 from search.plan import decode, make_plan
 from search.progress import Silent
 from search.resources import cluster_machine
+from search.resume import resume_search
 from search.run import run_search
 from search.space import load_space
 from search.tuning import session_of
@@ -74,6 +76,20 @@ def test_a_node_that_is_lost_takes_no_trial_with_it(space_file, tmp_path, deed):
     assert process.returncode == 0, errors
     record = check(results / "tiny", 3, errors=errors)
     assert not record.trials.counts()["FAILED"]
+
+
+def test_a_head_that_is_lost_ends_the_search_with_a_word(space_file, tmp_path):
+    """Ray alone would end the process after a minute without any."""
+    results = tmp_path / "results"
+    with cluster(tmp_path / "cluster") as nodes:
+        process = start(nodes, space_file, results, *LONG)
+        wait_for(process, results / "tiny", 30)
+        nodes.head.kill()
+        _, errors = process.communicate(timeout=300)
+    said = "the head node of the Ray cluster at .* does not answer any more .*; start the cluster again and go on with `resume`"
+    assert process.returncode == 5 and re.fullmatch(f"search: error: {said}\n", errors)
+    resume_search(results / "tiny")
+    assert not check(results / "tiny", 3).trials.counts()["FAILED"]
 
 
 def test_a_cluster_that_has_too_little_is_waited_for_and_named(space_file, tmp_path, monkeypatch):
