@@ -235,7 +235,7 @@ WRONG = {
     ),
     "pair of no point": (
         lambda root: points_config(root, flip_pairs=[[0, 2]]),
-        "there is no point 2; the file has points 0 to 1",
+        "there is no point 2; there are points 0 to 1",
     ),
     "folder outside": (
         lambda root: points_config(root, image_folder="../x"),
