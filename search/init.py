@@ -21,6 +21,7 @@ from search.space import load_space
 from trainables.cost import cost
 from trainables.data import Catalog, DataConfig, scan
 from trainables.data.decode import SUFFIXES
+from trainables.data.masks import Coding
 from trainables.data.sources.folder import class_folders
 from trainables.data.sources.table import Table, read_table
 from trainables.errors import BadInput
@@ -151,9 +152,9 @@ def coding(files: list[Path]) -> dict[str, Any]:
     values: set[int] = set()
     for path in files[:: max(1, len(files) // MASKS_READ)]:
         with Image.open(path) as mask:
-            if mask.mode not in ("1", "L", "P"):
+            if mask.mode not in ("1", "L", "LA", "P", "PA"):
                 raise BadInput(f"a mask of mode {mask.mode}; write data.mask_values or data.mask_channel by hand", file=str(path))
-            values |= set(np.unique(np.asarray(mask.convert("L") if mask.mode == "1" else mask)).tolist())
+            values |= set(np.unique(Coding(0).numbers(mask)).tolist())
     ordered = sorted(values)
     names = ["background", "defect"] if len(ordered) == 2 else ["background", *(f"class_{value}" for value in ordered[1:])]
     plain = ordered == list(range(len(ordered)))

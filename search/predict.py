@@ -74,7 +74,7 @@ def is_table(words: Sequence[str]) -> bool:
 
 def listed(table: Table, column: str) -> dict[Path, Path]:
     """Return the images that a CSV lists, a file once, with their path relative to its folder."""
-    root = table.file.parent
+    root = Path(table.file).parent
     return {path: path.relative_to(root) for path in image_paths(table, column, root, root)}
 
 

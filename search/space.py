@@ -37,7 +37,7 @@ from trainables.config import Setting, TrialConfig, did_you_mean, settings
 from trainables.data import DataConfig
 from trainables.errors import BadInput
 from trainables.tasks import METRICS as TASK_METRICS
-from trainables.tasks import NORMALISED, UNUSED
+from trainables.tasks import NORMALISED, RESIZED, UNUSED
 
 __all__ = ["Choice", "Float", "Int", "Parameter", "Space", "check_name", "load_space"]
 
@@ -338,9 +338,13 @@ def advice(space: Space) -> Iterator[str]:
             mode = f"{key.rpartition('.')[0]}.mode"
             what = f"{mode}: {objective.mode} of {objective.metric} looks for the worst network"
             yield f"{space.where(mode)}: {what}; remove it unless that is meant"
-        for metric in NORMALISED.keys() & set(objective.metrics) if len(space.values("image_size")) > 1 else ():
-            what = f"{key}: {metric} counts pixels of each trial's own image_size, so that small images win"
-            yield f"{space.where(key)}: {what}; give {NORMALISED[metric]}, or fix image_size"
+        for metric in objective.metrics if len(space.values("image_size")) > 1 else ():
+            if metric in NORMALISED:
+                what = f"{key}: {metric} counts pixels of each trial's own image_size, so that small images win"
+                yield f"{space.where(key)}: {what}; give {NORMALISED[metric]}, or fix image_size"
+            if metric in RESIZED:
+                what = f"{key}: {metric} is of masks resized to each trial's own image_size, which do not compare"
+                yield f"{space.where(key)}: {what}; fix image_size"
     combinations, trials = space.combinations(), space.budget.trials
     if combinations is not None and trials is not None and trials > combinations:
         what = f"budget.trials: {trials} trials for {combinations} combinations"

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from search import branches
 from search.about import About
 from search.endings import State
 from search.front import cells, covered, front, in_words
@@ -52,18 +53,29 @@ def headings(names: Sequence[str], metric: str) -> tuple[str, ...]:
 def write_table(plan: Plan, folder: Path, trials: Trials) -> list[Path]:
     """Write tables and picture of ``trials`` into ``folder``; return the files that there are then.
 
-    ``table`` has a row for each set of parameters, ``comparison`` one for each network, optimizer and batch size.
+    ``table`` has a row for each set of parameters, ``comparison`` one for each set of those that `compared` names.
     """
     about, searched = plan.about, plan.space.searched
     names = [name for name in searched if name not in REPEATS]
     write_files(folder / "table", rows(about, trials, trials.ranked(), names), names, about, trials.metric)
-    names = [name for name in COMPARED if name in searched]
+    names = compared(plan.space)
     write_files(folder / "comparison", rows(about, trials, trials.ended(State.COMPLETE), names), names, about, trials.metric)
     with (folder / "table.md").open("a", encoding="utf-8") as file:
         file.write(front_markdown(plan, trials))
     if "optimizer" in plan.space.parameters:
         draw_optimizers(folder / "optimizers.png", plan.space, trials)
     return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def compared(space: Space) -> list[str]:
+    """Return what trials are compared by: `COMPARED`, each with what is chosen under its values, as momentum under sgd."""
+    places = list(branches.occurrences(space.trunk))
+    left_out = {*REPEATS, *(name for name, parameter, _ in places if not isinstance(parameter, Choice))}
+    found = {}
+    for column in (name for name in COMPARED if name in space.searched):
+        inner = [name for name, _, under in places if any(step.startswith(f"{column}=") for step in under)]
+        found |= dict.fromkeys((column, *(name for name in inner if name not in left_out)))
+    return list(found)
 
 
 def write_files(path: Path, found: Sequence[Row], names: Sequence[str], about: About, metric: str) -> None:

@@ -17,7 +17,8 @@ from search.plan import Plan
 from search.repeats import Workers
 from search.resources import Machine, ray_session
 from search.trials import Trials
-from trainables.models import own
+from trainables import own
+from trainables.models import KEY
 
 RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
 LOOP = ("trainables.trial", "trainables.fit", "torch._dynamo")  # what takes seconds to import; optimizers import the last
@@ -27,7 +28,7 @@ Session = AbstractContextManager[tuple[Any, Machine]]
 
 def session_of(plan: Plan, address: str | None = None, fit=None) -> Session:
     """Return what starts Ray for ``plan`` on this machine, or joins the cluster at ``address``; see `ray_session`."""
-    code = own.sources_here(plan.space.values("architecture"))
+    code = own.sources_here(plan.space.values("architecture"), KEY)
     return ray_session(plan.machine, address, code, LOOP if fit is None else ())
 
 

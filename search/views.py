@@ -57,8 +57,8 @@ def plan(plan: Plan) -> str:
         "fixed",
         *(f"  {name:<18}{value}" for name, value in space.fixed.items() if name not in space.parameters),
         "networks",
-        *(f"  {network.label:<20} at {network.size} px: {cost.params:>12,} parameters, {cost.macs:>14,} MACs, "
-          f"{memory(space, cost)[1] / 1e6:>6,.0f} MB a step{forbidden(space, cost)}"
+        *(f"  {network.label:<20} at {network.size} px: {cost.params:>12,} parameters, {cost.thop_macs:>14,} MACs (thop), "
+          f"{cost.macs:>14,} (conv, matmul), {memory(space, cost)[1] / 1e6:>6,.0f} MB a step{forbidden(space, cost)}"
           for network, cost in plan.networks),
         *([f"limits      {limits(space)}"] if space.limits.given() else []),
         f"schedule    {schedule(plan)}",

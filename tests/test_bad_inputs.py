@@ -31,9 +31,10 @@ from PIL import Image
 
 from search import gpus
 from search.folder import write_summary
-from tests import test_data_wrong, test_space_errors
+from tests import test_data_tasks, test_data_wrong, test_space_errors
 from tests.conftest import free_port, write_images, write_space
 from tests.data_files import noise, png_of_size, write_image
+from tests.task_files import write_task_space
 from tests.test_cli import ROOT, call
 from tests.test_predict import make_model
 from trainables.data import DataConfig
@@ -83,10 +84,24 @@ def data(entry: tuple[Callable[[Path], DataConfig], str]) -> Case:
     """A wrong data set, from `test_data_wrong.WRONG`."""
 
     def make(folder: Path, images: Path) -> Sequence[str]:
-        given = dataclasses.asdict(entry[0](folder / "data"))
-        changed = {key: value for key, value in given.items() if value != getattr(DataConfig, key)}
         space = write_space(folder / "tiny.yaml", images)
-        return ["run", str(space), "--set", f"data={json.dumps(changed)}"]
+        return ["run", str(space), "--set", f"data={written(entry[0](folder / 'data'))}"]
+
+    return Case(make, entry[1].split(": ", 1))
+
+
+def written(config: DataConfig) -> str:
+    """What a space file would say for ``config``."""
+    return json.dumps({key: value for key, value in dataclasses.asdict(config).items() if value != getattr(DataConfig, key)})
+
+
+def task(entry: tuple[Callable[[Path], DataConfig], str]) -> Case:
+    """Wrong points or masks, from `test_data_tasks.WRONG`."""
+
+    def make(folder: Path, images: Path) -> Sequence[str]:
+        config = entry[0](folder / "data")
+        what = ("pixel_diff", "simple_cnn") if config.task == "landmarks" else ("mean_iou", "unet_small")
+        return ["run", str(write_task_space(folder / "tiny.yaml", written(config), *what, epochs=1))]
 
     return Case(make, entry[1].split(": ", 1))
 
@@ -208,6 +223,7 @@ def looped(root: Path) -> DataConfig:
 
 
 P, S, F, W = test_space_errors.PARAMETERS, test_space_errors.SECTIONS, test_space_errors.FILES, test_data_wrong.WRONG
+T = test_data_tasks.WRONG
 GPUS = gpus.visible()
 CLOSED = free_port()
 NAMELESS = "cannot name a search; give"
@@ -346,6 +362,13 @@ CASES = {
     "batch above the rows of a ratio": typed(
         "--set", "space.split_ratio={uniform: [0.2, 1]}",
         expected=":6: space.batch_size: 16 is more than the 7 training rows at split_ratio 0.2; give at most 7"),
+    **{f"points: {name}": task(T[name]) for name in (
+        "points outside", "no points", "half a point", "too few cells", "no number")},
+    **{f"masks: {name}": task(T[name]) for name in (
+        "mask of another size", "value of no class", "index of no class", "colours unexplained", "no class", "one class")},
+    "formula that always divides by zero": typed(
+        "--set", "objective={formula: loss / (2 - 2), mode: min}",
+        expected="objective.formula: 'loss / (2 - 2)' never has a value (float division by zero); mend it"),
     "deep summary": Case(lambda folder, images: ["best", broken(folder, "[" * 100_000)], "no search has written its summary"),
     "summary of another version": Case(
         lambda folder, images: ["best", broken(folder, '{"state": "complete"}')], "no search has written its summary there"),

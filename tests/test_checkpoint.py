@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 import torch
+import yaml
 
-from tests.test_fit import EVERYTHING, make_config, make_data
+from tests.task_files import masks_data, points_data, write_masks, write_points
+from tests.test_fit import EVERYTHING, SIZE, make_config, make_data
 from trainables import checkpoint as checkpoints
 from trainables import saver as savers
 from trainables.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
 from trainables.config import LR_SCHEDULES, OPTIMIZERS
+from trainables.data import DataConfig, scan, split, trial_data
 from trainables.data.cache import forget
 from trainables.errors import BadInput, DiskFull
 from trainables.files import checkpoint_epochs
@@ -31,9 +34,9 @@ def same(epoch):
     return (epoch.epoch, epoch.train_loss, epoch.val_loss, epoch.scores, epoch.learning_rate), tensors
 
 
-def check_continues(folder, config, steps_before=None, steps_after=None):
+def check_continues(folder, config, steps_before=None, steps_after=None, data=None):
     """Hold each epoch of an unbroken trial against that of one that went on from the checkpoint after epoch 2."""
-    data = make_data(3)
+    data = data or make_data(3)
     expected = [same(epoch) for epoch in fit(config, data)]
     for epoch in fit(config, data, steps=steps_before):
         if epoch.epoch == 2:
@@ -55,6 +58,20 @@ def test_it_goes_on_bit_for_bit(tmp_path, optimizer):
 def test_every_schedule_and_batch_statistics_go_on(tmp_path, schedule, architecture):
     config = make_config(architecture=architecture, lr_schedule=schedule, learning_rate=0.1, optimizer="sgd", epochs=5)
     check_continues(tmp_path, config)
+
+
+@pytest.mark.parametrize("architecture, made", [
+    ("simple_cnn", lambda root: points_data(write_points(root))),
+    ("unet_small", lambda root: masks_data(write_masks(root))),
+    ("alexnet_fcn", lambda root: masks_data(write_masks(root))),
+], ids=["landmarks", "segmentation", "segmentation without batch statistics"])  # fmt: skip
+def test_points_and_masks_go_on(tmp_path, architecture, made):
+    data = DataConfig(**yaml.safe_load(made(tmp_path / "data")))
+    catalog = scan(data)
+    size = 64 if architecture == "alexnet_fcn" else SIZE
+    images = trial_data(catalog, split(catalog, data.test, data.val, data.seed), [size])[size]
+    config = make_config(**{**EVERYTHING, "architecture": architecture, "image_size": size, "epochs": 4})
+    check_continues(tmp_path / "checkpoints", config, data=images)
 
 
 def test_it_goes_on_in_a_step_that_others_have_used(tmp_path):

@@ -53,7 +53,8 @@ def test_check_tells_what_is_known_before_training_and_creates_nothing(space_fil
     assert (status, err) == (0, "") and sorted(tmp_path.rglob("*")) == before
     for expected in ("60 images of 16x16, grey, from folder", "left 30, lower 30",
                      "36 to train on, 12 for validation, 12 sealed", "loguniform [0.001, 0.01]", "simple_cnn", "at 16 px:",
-                     "parameters", "MACs", "at most 2 epochs; rungs after epochs 1, where 1 in 2 goes on",
+                     "195,674 parameters,", "2,535,824 MACs (thop),", "2,535,824 (conv, matmul),",
+                     "at most 2 epochs; rungs after epochs 1, where 1 in 2 goes on",
                      "3 trials", "0 exact duplicates"):
         assert expected in out
 

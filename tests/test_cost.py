@@ -46,6 +46,31 @@ def test_published_counts(name, channels, outputs, size, params, macs, thop_macs
     assert cost(name, channels, outputs, size) == found
 
 
+@pytest.mark.parametrize("name, channels, outputs, size, expected", [
+    ("alexnet_small", 1, 6, 256, [3_200, 204_928, 295_168, 8_390_656, 4_196_352, 12_294]),
+    ("alexnet_fcn", 3, 101, 240, [23_296, 307_392, 663_936, 884_992, 590_080, 25_957]),
+])  # fmt: skip
+def test_published_parameters_of_each_layer(name, channels, outputs, size, expected):
+    layers = [layer for layer in build(name, channels=channels, outputs=outputs, size=size).modules() if not [*layer.children()]]
+    found = [sum(weight.numel() for weight in layer.parameters()) for layer in layers]
+    assert [count for count in found if count] == expected
+
+
+def test_published_parameters_of_the_two_parts_of_alexnet_fcn():
+    network = build("alexnet_fcn", channels=3, outputs=101, size=240)
+    parts = [sum(weight.numel() for weight in part.parameters()) for part in (network.features, network.head)]
+    assert parts == [2_469_696, 25_957]
+
+
+def test_unet_small_by_hand():
+    """Each block is two convolutions without bias, each before a normalisation of two numbers a channel."""
+    widths, up = [16, 32, 64, 128], [(48, 16), (96, 32), (192, 64)]
+    blocks = [(16, 16), *zip(widths, widths[1:]), *up]
+    stem, head = 25 * 16 + 2 * 16, 16 * 2 + 2
+    expected = stem + sum(9 * a * b + 9 * b * b + 4 * b for a, b in blocks) + head
+    assert cost("unet_small", 1, 2, 64).params == expected == 490_322
+
+
 @pytest.mark.parametrize(
     "name, channels, outputs, size, printed, unit",
     [

@@ -8,7 +8,7 @@ import pytest
 
 from trainables.config import settings
 from trainables.data import DataConfig
-from trainables.data.config import NEEDS, SOURCES, USES
+from trainables.data.config import NEEDS, OWN, SOURCES, USES
 from trainables.data.sources import READERS
 from trainables.errors import BadInput
 
@@ -43,7 +43,7 @@ def test_wrong_values_are_refused(values, key, text):
 
 
 def test_every_source_is_named_once_and_the_same_everywhere():
-    assert set(SOURCES) == set(USES["classification"])
+    assert {*SOURCES, OWN} == set(USES["classification"])
     assert {task: set(uses) for task, uses in USES.items()} == {task: set(readers) for task, readers in READERS.items()}
     keys = {field.name for field in dataclasses.fields(DataConfig)}
     for task, uses in USES.items():

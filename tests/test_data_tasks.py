@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.data_files import write_csv, write_image
 from tests.task_files import write_masks, write_points
-from trainables.data import DataConfig, scan, split
+from trainables.data import DataConfig, load_image, scan, split
 from trainables.data.masks import Coding
 from trainables.data.points import resized
 from trainables.errors import BadInput
@@ -82,9 +82,12 @@ def test_masks_come_by_the_nearest_pixel_from_a_file_and_from_folders(tmp_path):
     ([[10, 20], [30, 255]], "L", {"values": (10, 20, 30), "ignored": 255}),
     ([[[7, 0, 3], [7, 1, 3]], [[7, 2, 3], [7, 9, 3]]], "RGB", {"channel": 1, "ignored": 9}),
     ([[[0, 0, 0], [1, 1, 1]], [[2, 2, 2], [9, 9, 9]]], "RGB", {"ignored": 9}),
+    ([[[0, 255], [1, 0]], [[2, 7], [9, 255]]], "LA", {"ignored": 9}),
+    ([[[0, 255], [1, 0]], [[2, 7], [9, 255]]], "LA", {"ignored": 9, "channel": 0}),
     ([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [1, 2, 3]]], "RGB",
      {"values": ((255, 0, 0), (0, 255, 0), (0, 0, 255)), "ignored": 0x010203}),
-], ids=["grey", "palette", "values", "channel", "grey as colour", "colours"])  # fmt: skip
+], ids=["grey", "palette", "values", "channel", "grey as colour", "grey and alpha", "channel of grey and alpha",
+        "colours"])  # fmt: skip
 def test_every_way_to_write_a_class(tmp_path, pixels, mode, keys):
     image = Image.fromarray(np.array(pixels, np.uint8))
     if mode == "P":
@@ -92,6 +95,37 @@ def test_every_way_to_write_a_class(tmp_path, pixels, mode, keys):
         image.putpalette(list(range(256)) * 3)
     image.save(tmp_path / "mask.png")
     assert Coding(3, **keys).read(tmp_path / "mask.png").tolist() == [[0, 1], [2, IGNORED]]
+
+
+PALETTE = [7, 2, 3, 7, 0, 3, 7, 1, 3, 7, 9, 3]  # the second channel of its four colours is 2, 0, 1, 9
+
+
+@pytest.mark.parametrize(("keys", "expected"), [
+    ({"channel": 1, "ignored": 9}, [[2, 0], [1, IGNORED]]),
+    ({"ignored": 3}, [[0, 1], [2, IGNORED]]),
+    ({"values": ((7, 0, 3), (7, 1, 3), (7, 2, 3)), "ignored": 0x070903}, [[2, 0], [1, IGNORED]]),
+], ids=["channel", "index", "colours"])  # fmt: skip
+@pytest.mark.parametrize(("mode", "name"), [("P", "mask.png"), ("PA", "mask.tif")])
+def test_a_palette_is_its_indices_or_its_colours(tmp_path, mode, name, keys, expected):
+    image = Image.frombytes(mode, (2, 2), bytes([0, 1, 2, 3] if mode == "P" else [0, 255, 1, 0, 2, 9, 3, 255]))
+    image.putpalette(PALETTE)
+    image.save(tmp_path / name)
+    with Image.open(tmp_path / name) as written:
+        assert written.mode == mode
+    assert Coding(3, **keys).read(tmp_path / name).tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_masks_are_turned_upright_as_their_images_are(tmp_path, mode):
+    """A camera's mask of 3 x 2, told by EXIF to be turned by a quarter, has its first row on the right."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.frombytes(mode, (3, 2), bytes([0, 1, 2, 2, 1, 1]))
+    if mode == "P":
+        image.putpalette(PALETTE)
+    image.save(tmp_path / "mask.png", exif=exif)
+    assert Coding(3).read(tmp_path / "mask.png").tolist() == [[2, 0], [1, 1], [1, 2]]
+    assert load_image(tmp_path / "mask.png", 8, 1)[1] == (2, 3)
 
 
 def test_groups_stay_whole_and_points_need_no_strata(tmp_path):
@@ -235,7 +269,7 @@ WRONG = {
     ),
     "pair of no point": (
         lambda root: points_config(root, flip_pairs=[[0, 2]]),
-        "there is no point 2; the file has points 0 to 1",
+        "there is no point 2; there are points 0 to 1",
     ),
     "folder outside": (
         lambda root: points_config(root, image_folder="../x"),

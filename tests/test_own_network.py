@@ -14,9 +14,10 @@ from search import cli
 from search.space import load_space
 from search.stores import default_store
 from tests.conftest import write_space
+from trainables import own
 from trainables.cost import cost, options_taken
 from trainables.errors import BadInput
-from trainables.models import build, own
+from trainables.models import KEY, build
 
 NETS = '''
 from torch import nn
@@ -107,7 +108,7 @@ def test_mistakes(path, expected, here):
     with pytest.raises(BadInput) as caught:
         cost(path, 1, 4, 16, maps=False)
     assert expected in str(caught.value) and "\n" not in str(caught.value)
-    assert caught.value.key == own.KEY
+    assert caught.value.key == KEY
 
 
 @pytest.mark.parametrize("written", ["nets:build", "{choice: [simple_cnn, 'nets:build', 'pack.age:make_net']}"])
@@ -157,4 +158,4 @@ def test_what_other_machines_need_is_what_stands_here(here):
     (here / "pack" / "__init__.py").write_text("")
     (here / "pack" / "net.py").write_text(NETS)
     names = ["simple_cnn", "nets:build", "nets:deep", "pack.net:build", "torchvision.models:resnet18"]
-    assert own.sources_here(names) == [str(here / "nets.py"), str(here / "pack")]
+    assert own.sources_here(names, KEY) == [str(here / "nets.py"), str(here / "pack")]

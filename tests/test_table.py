@@ -14,7 +14,7 @@ from search.endings import Ending, Kind, State
 from search.folder import read_summary
 from search.plan import make_plan
 from search.space import load_space
-from search.table import FILES, interval, optimizer_curves, rows, student, write_table
+from search.table import FILES, compared, interval, optimizer_curves, rows, student, write_table
 from search.trials import Trial, Trials
 from tests.test_run import query, study_of
 from trainables.cost import cost
@@ -73,6 +73,28 @@ def test_curves_are_means_over_the_trials_that_ended(plan) -> None:
                       stopped=(("adam", None),))
     assert optimizer_curves(plan.space, trials) == {
         "sgd, momentum 0": (2, pytest.approx([0.6, 0.75])), "sgd, momentum 0.5": (1, pytest.approx([0.7, 0.8]))}
+
+
+@pytest.mark.parametrize(("optimizer", "columns"), [
+    ("{choice: [adam, {sgd: {momentum: {choice: [0, 0.9]}}}]}", ["optimizer", "momentum", "batch_size"]),
+    ("{choice: [adam, {sgd: {momentum: {uniform: [0, 0.9]}}}]}", ["optimizer", "batch_size"]),
+    ("{choice: [{rmsprop: {momentum: {choice: [0, 0.9]}}}, {sgd: {momentum: {uniform: [0, 0.9]}}}]}",
+     ["optimizer", "batch_size"]),
+    ("{choice: [adam, {sgd: {lr_schedule: {choice: [none, {cosine: {momentum: {choice: [0, 0.9]}}}]}}}]}",
+     ["optimizer", "lr_schedule", "momentum", "batch_size"]),
+    ("{choice: [adam, {sgd: {seed: {choice: [0, 1]}}}]}", ["optimizer", "batch_size"]),
+    ("adam", ["batch_size"]),
+], ids=["choice", "range", "choice and range", "choice under a choice", "seed", "fixed"])  # fmt: skip
+def test_what_is_chosen_under_an_optimizer_is_compared_with_it(space_file: Path, optimizer: str, columns: list[str]) -> None:
+    assert compared(load_space(space_file, [f"space.optimizer={optimizer}"])) == columns
+
+
+def test_momentum_is_not_averaged_away(plan, tmp_path: Path) -> None:
+    write_table(plan, tmp_path, finished(plan, {("sgd", 0.0): [[0.5], [0.6]], ("sgd", 0.5): [[0.9]], ("adam", None): [[0.8]]}))
+    with (tmp_path / "comparison.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["optimizer"], line["momentum"], float(line["accuracy"])) for line in lines] == [
+        ("sgd", "0.5", 0.9), ("adam", "", 0.8), ("sgd", "0.0", 0.55)]
 
 
 def test_files(plan, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from trainables.data.cache import DeviceImages, forget
 from trainables.errors import NotFinite
 from trainables.export import predict, read_model, task_of
 from trainables.fit import fit
-from trainables.tasks import HEADS, IGNORED, METRICS, NORMALISED, TASKS, UNUSED, Target, read_target
+from trainables.tasks import HEADS, IGNORED, METRICS, NORMALISED, RESIZED, TASKS, UNUSED, Target, read_target
 from trainables.tasks.classification import Classification
 from trainables.tasks.landmarks import BETA, Landmarks
 from trainables.tasks.segmentation import Segmentation
@@ -175,6 +175,7 @@ CONFIG = TrialConfig(image_size=10)
 def test_every_task_is_in_every_table():
     assert set(TASKS) == set(METRICS) == set(HEADS) == set(UNUSED)
     assert {name for pair in NORMALISED.items() for name in pair} <= set(METRICS["landmarks"])
+    assert set(RESIZED) <= set(METRICS["segmentation"])
     for task in TASKS:
         target = Target(task, ("a", "b"))
         assert read_target(json.loads(json.dumps(vars(target)))) == target
@@ -183,7 +184,8 @@ def test_every_task_is_in_every_table():
         truth = {"classification": torch.tensor([0, 1, 1]), "landmarks": 9 * torch.rand(3, 2, 2),
                  "segmentation": torch.randint(0, 2, (3, 10, 10), dtype=torch.uint8)}[task]
         sums = made.measure(outputs, truth)
-        assert set(made.scores(sums.tolist())) == set(METRICS[task])
+        each = {"iou_0", "iou_1"} if task == "segmentation" else set()
+        assert set(made.scores(sums.tolist())) == {*METRICS[task], *each}
         torch.testing.assert_close(sums, made.measure(outputs[:1], truth[:1]) + made.measure(outputs[1:], truth[1:]))
         assert json.dumps(made.details(sums.tolist()))
         assert made.loss(outputs, truth).ndim == 0
@@ -232,7 +234,8 @@ def test_segmentation_by_hand():
     scores = task.scores(task.measure(logits, truth).tolist())
     right, wrong = math.log(1 + math.exp(-4)), math.log(1 + math.exp(4))
     loss = (5 * right + 3 * wrong) / 8
-    assert scores == pytest.approx({"loss": loss, "mean_iou": (4 / 7 + 1 / 4) / 2, "pixel_accuracy": 5 / 8}, rel=1e-6)
+    assert scores == pytest.approx({"loss": loss, "mean_iou": (4 / 7 + 1 / 4) / 2, "pixel_accuracy": 5 / 8,
+                                    "iou_0": 4 / 7, "iou_1": 1 / 4}, rel=1e-6)
     assert task.details(task.measure(logits, truth).tolist()) == {
         "classes": ["a", "b"], "iou": {"a": 4 / 7, "b": 1 / 4}, "confusion": [[4, 1], [2, 1]]}
     assert torch.equal(task.predict(logits), found.to(torch.uint8))
@@ -243,7 +246,7 @@ def test_a_class_that_is_neither_there_nor_predicted_has_no_iou():
     logits = torch.zeros(1, 3, 2, 2)
     logits[:, 0] = 1
     sums = task.measure(logits, torch.zeros(1, 2, 2, dtype=torch.uint8)).tolist()
-    assert task.scores(sums)["mean_iou"] == 1
+    assert task.scores(sums)["mean_iou"] == task.scores(sums)["iou_0"] == 1 and "iou_1" not in task.scores(sums)
     assert task.details(sums)["iou"] == {"a": 1, "b": None, "c": None}
 
 
@@ -396,6 +399,15 @@ def test_pixels_of_several_image_sizes_are_advised_against(landmarks, tmp_path):
     [warning] = load_space(file, ["space.image_size={choice: [16, 32]}"]).warnings
     assert "pixel_diff counts pixels of each trial's own image_size" in warning and "give normalised_diff" in warning
     assert load_space(file, ["space.image_size={choice: [16, 32]}", "objective.metric=normalised_diff"]).warnings == ()
+
+
+@pytest.mark.parametrize("metric", ["mean_iou", "pixel_accuracy"])
+def test_masks_of_several_image_sizes_are_advised_against(segmentation, tmp_path, metric):
+    file = write_task_space(tmp_path / "x.yaml", masks_data(segmentation[0]), metric, "unet_small", 2)
+    assert load_space(file).warnings == ()
+    [warning] = load_space(file, ["space.image_size={choice: [16, 32]}"]).warnings
+    assert f"x.yaml:3: objective.metric: {metric} is of masks resized to each trial's own image_size" in warning
+    assert load_space(file, ["space.image_size={choice: [16, 32]}", "objective.metric=loss"]).warnings == ()
 
 
 def test_check_shows_points_and_masks(landmarks, segmentation, tmp_path, capsys):

@@ -15,8 +15,9 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
+from trainables import own
 from trainables.errors import BadInput
-from trainables.models import MODELS, OPTIONS, own
+from trainables.models import MODELS, OPTIONS
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 LR_SCHEDULES = ("none", "cosine", "plateau")
@@ -126,7 +127,7 @@ class TrialConfig:
     """Everything that one trial is given. Frozen; raises `BadInput` for a value that no trial can run with."""
 
     architecture: str = setting(
-        "conv3_fc2", "network to train", choices=tuple(MODELS), pattern=own.PATTERN, form="module:function of your own"
+        "conv3_fc2", "network to train", choices=tuple(MODELS), pattern=own.PATTERN, form=f"{own.FORM} of your own"
     )
     patch_size: int = setting(8, "pixels a side that become one token of vit_tiny", choices=PATCH_SIZES)
     depth: int = setting(6, "blocks of vit_tiny", low=1, high=48)

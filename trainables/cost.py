@@ -15,7 +15,7 @@ from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.errors import BadInput
-from trainables.models import MAPS, MODELS, OPTIONS, builder, options_of, own
+from trainables.models import KEY, MAPS, MODELS, OPTIONS, builder, options_of
 
 MEMO = Path(__file__).parent / "models" / "costs.json"
 SIZES = sorted({*range(16, 513, 8), 28, 300})
@@ -107,7 +107,7 @@ def check_maps(architecture: str, gives: bool, wanted: bool | None) -> None:
         return
     kinds = ("numbers for each image", "a map for each image")
     wrong = f"{architecture} gives {kinds[gives]}, and the task needs {kinds[wanted]}; choose another architecture"
-    raise BadInput(wrong, key=own.KEY)
+    raise BadInput(wrong, key=KEY)
 
 
 def options_taken(architecture: str) -> tuple[str, ...]:

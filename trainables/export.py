@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import trainables
+from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.arrays import Images
 from trainables.errors import BadInput
-from trainables.models import MODELS, OPTIONS, own
+from trainables.models import KEY, MODELS, OPTIONS
 from trainables.models.normalize import network
 from trainables.tasks import Target, read_target
 from trainables.tasks.task import Task, make_task
@@ -120,7 +121,7 @@ def check_card(card: Card) -> None:
 def code(folder: Path) -> list[str]:
     """Return the files and folders of code that `read_model` needs: this package, and a network of the user's own."""
     architecture = read_card(folder / CARD).architecture
-    return [str(Path(trainables.__file__).parent), *([] if architecture in MODELS else [str(own.source(architecture))])]
+    return [str(Path(trainables.__file__).parent), *([] if architecture in MODELS else [str(own.source(architecture, KEY))])]
 
 
 def task_of(card: Card) -> Task:

@@ -18,7 +18,7 @@ from search.folder import read_summary
 from search.record import Record, read_record
 from search.rung_table import RungRow, rung_table
 from search.space import Space
-from search.table import COMPARED, Row, cost_of, rows, student
+from search.table import Row, compared, cost_of, rows, student
 from search.trials import Trial, Trials
 
 RUNNING = "RUNNING"
@@ -156,7 +156,7 @@ def front(facts: Facts, points: Sequence[Priced], cost: str) -> list[Priced]:
 
 def comparison(facts: Facts) -> tuple[list[str], list[Row]]:
     """Return what finished trials are compared by, and the row of each set of these."""
-    names = [name for name in COMPARED if name in facts.space.searched]
+    names = compared(facts.space)
     return names, rows(facts.about, facts.trials, facts.trials.ended(State.COMPLETE), names)
 
 

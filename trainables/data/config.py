@@ -6,13 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from trainables import own
 from trainables.config import is_a, setting, settings
 from trainables.errors import BadInput
 from trainables.tasks import IGNORED, TASKS, tuples
 
 SOURCES = ("aoi", "folder", "csv", "arrays", "aidea", "elpv", "fashion_mnist", "cifar10")
+OWN = own.FORM  # what the tables below call a source of the user's own, which gives what a label file holds
 
-CSV = {"root", "labels", "image_column", "image_folder", "group_column", "test"}
+ROWS = {"root", "image_column", "image_folder", "group_column", "test"}
+CSV = {*ROWS, "labels"}
 MASKS = {"classes", "mask_values", "mask_channel", "ignore_value"}
 
 # The keys that a source reads for a task, beside `SHARED`, which all of them read.
@@ -26,13 +29,16 @@ USES = {
         "elpv": {"threshold", "test"},
         "fashion_mnist": {"root"},
         "cifar10": {"root"},
+        OWN: {*ROWS, "label_column"},
     },
     "landmarks": {
         "csv": {*CSV, "flip_pairs"},
+        OWN: {*ROWS, "flip_pairs"},
     },
     "segmentation": {
         "csv": {*CSV, *MASKS, "mask_column"},
         "folder": {"root", *MASKS, "mask_root", "test"},
+        OWN: {*ROWS, *MASKS, "mask_column"},
     },
 }
 SHARED = {"task", "source", "channels", "val", "seed"}
@@ -44,13 +50,16 @@ NEEDS = {
         "aidea": ("root",),
         "fashion_mnist": ("root",),
         "cifar10": ("root",),
+        OWN: ("root",),
     },
     "landmarks": {
         "csv": ("root", "labels"),
+        OWN: ("root",),
     },
     "segmentation": {
         "csv": ("root", "labels", "classes"),
         "folder": ("root", "mask_root", "classes"),
+        OWN: ("root", "classes"),
     },
 }
 NEED_HINTS = {
@@ -115,17 +124,17 @@ class DataConfig:
     """
 
     task: str = key("classification", "what is to be found in an image", choices=tuple(TASKS))
-    source: str = key("aoi", "kind of data set", choices=SOURCES)
+    source: str = key("aoi", "kind of data set", choices=SOURCES, pattern=own.PATTERN, form=f"{own.FORM} of your own")
     root: str | None = key(None, "folder of the data set, or .npz file of arrays, relative to the current directory")
     labels: str | None = key(None, "csv: name of the label file inside the root")
-    image_folder: str | None = key(None, "csv: folder inside the root that paths start from; by default the root itself")
-    image_column: str = key("image", "csv: column of the image path")
-    label_column: str = key("label", "csv: column of the label")
-    group_column: str | None = key(None, "csv: column of the group (a person, a panel) that stays on one side")
+    image_folder: str | None = key(None, "csv, own rows: folder inside the root that paths start from; by default the root")
+    image_column: str = key("image", "csv, own rows: column of the image path")
+    label_column: str = key("label", "csv, own rows: column of the label")
+    group_column: str | None = key(None, "csv, own rows: column of the group (a person, a panel) that stays on one side")
     flip_pairs: tuple | None = key(
         None, "landmarks: numbers of the points that a flip exchanges", form="a list of pairs such as [[0, 4], [5, 8]]"
     )
-    mask_column: str = key("mask", "segmentation, csv: column of the mask path")
+    mask_column: str = key("mask", "segmentation, csv, own rows: column of the mask path")
     mask_root: str | None = key(None, "segmentation, folder: second folder with a mask for each image, of the same name")
     classes: tuple | None = key(
         None, "segmentation: names of the classes by index", form="a list of names such as [background, defect]"
@@ -163,16 +172,21 @@ class DataConfig:
             shares = f"test {self.test:g} and val {self.val:g}"
             raise BadInput(f"{shares} leave nothing to train on; give shares whose sum is below 1", key="data.val")
 
+    @property
+    def kind(self) -> str:
+        """The source as the tables have it: one of `SOURCES`, or `OWN`."""
+        return OWN if ":" in self.source else self.source
+
     def _check_keys(self) -> None:
-        if self.source not in USES[self.task]:
+        if self.kind not in USES[self.task]:
             mend = f"choose among {', '.join(USES[self.task])}"
             raise BadInput(f"source: {self.source} has no data for {self.task}; {mend}", key="data.source")
         what = f"source {self.source}" if self.task == "classification" else f"{self.task} from source {self.source}"
-        for name in NEEDS[self.task].get(self.source, ()):
+        for name in NEEDS[self.task].get(self.kind, ()):
             if not getattr(self, name):
                 raise BadInput(f"{name}: {what} needs it; {NEED_HINTS[name]}", key=f"data.{name}")
         for field in dataclasses.fields(self):
-            if field.name not in SHARED | USES[self.task][self.source] and getattr(self, field.name) != field.default:
+            if field.name not in SHARED | USES[self.task][self.kind] and getattr(self, field.name) != field.default:
                 raise BadInput(
                     f"{field.name}: {what} does not use it; remove it", key=f"data.{field.name}"
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from trainables.data.catalog import content_hash
 from trainables.data.decode import Unreadable, open_image, quiet_pillow, reasons
@@ -26,7 +26,8 @@ class Coding:
     Attributes:
         classes: how many there are.
         values: the grey value or colour of each class; empty where a pixel is the index itself.
-        channel: which channel of the file is read; by default its grey value, or the index into its palette.
+        channel: which channel of the file is read, of a palette that of its colours; by default its grey value, or the index
+            into its palette.
         ignored: the grey value, or the colour as 0xRRGGBB, that stands for no class.
     """
 
@@ -40,12 +41,16 @@ class Coding:
         return bool(self.values) and isinstance(self.values[0], tuple)
 
     def read(self, path: Path) -> np.ndarray:
-        """Return the class index of each pixel, uint8 (height, width), `IGNORED` for none; raises `Unreadable`."""
+        """Return the class index of each pixel, uint8 (height, width), `IGNORED` for none; raises `Unreadable`.
+
+        The file is turned upright by its EXIF orientation, as `decode` turns the image.
+        """
         try:
             with open(path, "rb") as file:
                 image = open_image(file)
                 with reasons():
                     image.load()
+                    image = ImageOps.exif_transpose(image)
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
         return self.indices(self.numbers(image))
@@ -54,15 +59,17 @@ class Coding:
         """Return one whole number a pixel, int64 (height, width): what ``channel`` or the grey value says, or 0xRRGGBB."""
         if self.colours:
             return packed(np.asarray(image.convert("RGB")))
-        pixels = np.asarray(image).astype(np.int64)
+        if self.channel is not None and image.mode in ("P", "PA"):
+            image = image.convert("RGB")
+        pixels = np.atleast_3d(np.asarray(image)).astype(np.int64)
+        planes = pixels.shape[2]
         if self.channel is not None:
-            planes = 1 if pixels.ndim == 2 else pixels.shape[2]
             if self.channel >= planes:
                 raise Unreadable(f"it has no channel {self.channel}; set data.mask_channel below {planes}")
-            return pixels if pixels.ndim == 2 else pixels[:, :, self.channel]
-        if pixels.ndim == 3 and (pixels[:, :, :3] != pixels[:, :, :1]).any():
+            return pixels[:, :, self.channel]
+        if planes > 2 and (pixels[:, :, :3] != pixels[:, :, :1]).any():  # two are grey, or the index, and how opaque it is
             raise Unreadable("it has colours; set data.mask_values to the colour of each class, or data.mask_channel")
-        return pixels if pixels.ndim == 2 else pixels[:, :, 0]
+        return pixels[:, :, 0]
 
     def indices(self, numbers: np.ndarray) -> np.ndarray:
         found = np.unique(numbers).tolist()

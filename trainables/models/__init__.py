@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from trainables.models import own
+from trainables import own
 
 if typing.TYPE_CHECKING:
     from torch import nn
@@ -36,6 +36,9 @@ MODELS = {
 
 MAPS = ("alexnet_fcn", "unet_small")  # these give (N, outputs, size, size), all others (N, outputs)
 
+CALL = ("channels", "outputs", "size", "dropout")  # what every `build` is called with
+KEY = "space.architecture"
+
 OPTIONS = ("patch_size", "depth")  # settings of a trial that reach only a network whose `build` names them
 
 
@@ -62,7 +65,7 @@ def build(name: str, *, channels: int, outputs: int, size: int, dropout: float =
 
 def builder(name: str) -> Callable[..., nn.Module]:
     """Return the function that builds the network ``name``."""
-    return importlib.import_module(MODELS[name]).build if name in MODELS else own.function(name)
+    return importlib.import_module(MODELS[name]).build if name in MODELS else own.function(name, CALL, KEY)
 
 
 def options_of(function: Callable[..., Any]) -> set[str]:

@@ -15,8 +15,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables import own
 from trainables.errors import BadInput
-from trainables.models import MODELS, build, own
+from trainables.models import KEY, MODELS, build
 
 
 def network_of(architecture: str, channels: int, outputs: int, size: int, **options: Any) -> nn.Module:
@@ -31,7 +32,7 @@ def network_of(architecture: str, channels: int, outputs: int, size: int, **opti
         network = build(architecture, channels=channels, outputs=outputs, size=size, **options)
         if not isinstance(network, nn.Module):
             what = f"{architecture} returns {type(network).__name__}, not a torch.nn.Module; return the network"
-            raise BadInput(what, key=own.KEY)
+            raise BadInput(what, key=KEY)
         return network.to("meta").eval()
 
 
@@ -46,7 +47,7 @@ def blaming(architecture: str, channels: int, size: int) -> Iterator[None]:
         if architecture in MODELS:
             raise
         what = f"{architecture} fails for images of {channels}x{size}x{size}: {own.blame(problem)}; mend it"
-        raise BadInput(what, key=own.KEY) from None
+        raise BadInput(what, key=KEY) from None
 
 
 def output_shape(network: nn.Module, architecture: str, channels: int, outputs: int, size: int) -> tuple[int, ...]:
@@ -60,7 +61,7 @@ def output_shape(network: nn.Module, architecture: str, channels: int, outputs: 
     shape = tuple(getattr(found, "shape", ())) or (type(found).__name__,)
     if shape not in ((2, outputs), (2, outputs, size, size)):
         what = f"{architecture} gives {shape} for 2 images and {outputs} outputs, not {(2, outputs)}; mend its last layer"
-        raise BadInput(what, key=own.KEY)
+        raise BadInput(what, key=KEY)
     return shape
 
 

@@ -28,6 +28,9 @@ IGNORED = 255  # class of a mask's pixels that stand for nothing
 NORMALISED = {"pixel_distance": "normalised_distance", "pixel_diff": "normalised_diff"}
 """Metrics in pixels of the network's image, with those that compare between images of another size."""
 
+RESIZED = ("mean_iou", "pixel_accuracy")
+"""Metrics of masks that were resized to the network's image, and not of those that the files hold."""
+
 HEADS = {"classification": (1, False), "landmarks": (2, False), "segmentation": (1, True)}
 """Outputs for each name of the target, and whether each is a map of the image."""
 

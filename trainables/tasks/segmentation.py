@@ -64,12 +64,16 @@ class Segmentation:
         return torch.cat([cross_entropy(logits, masks).double().sum().view(1), counts])
 
     def scores(self, sums: Sequence[float]) -> dict[str, float]:
-        """Return the loss, the share of pixels that are right, and the mean IoU of the classes that occur or are predicted."""
+        """Return the loss, the share of pixels that are right, and the IoU of the classes that occur or are predicted.
+
+        Of these there is the mean, and each as ``iou_0``, ``iou_1`` and so on, by the index of its class.
+        """
         loss, *cells = sums
         confusion, pixels = table(cells), sum(cells)
-        found = [value for value in ious(confusion) if value is not None]
+        found = {f"iou_{index}": value for index, value in enumerate(ious(confusion)) if value is not None}
         hits = sum(row[index] for index, row in enumerate(confusion))
-        return {"loss": loss / pixels, "mean_iou": sum(found) / len(found), "pixel_accuracy": hits / pixels}
+        mean = sum(found.values()) / len(found)
+        return {"loss": loss / pixels, "mean_iou": mean, "pixel_accuracy": hits / pixels, **found}
 
     def details(self, sums: Sequence[float]) -> dict[str, Any]:
         """Return the IoU of each class, and the confusion matrix of pixels: a row for each true class."""

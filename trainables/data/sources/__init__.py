@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from trainables.data.catalog import Catalog
-from trainables.data.config import DataConfig
+from trainables.data.config import OWN, DataConfig
 
 READERS = {
     "classification": {
@@ -17,13 +17,16 @@ READERS = {
         "elpv": "trainables.data.sources.elpv",
         "fashion_mnist": "trainables.data.sources.fashion_mnist",
         "cifar10": "trainables.data.sources.cifar10",
+        OWN: "trainables.data.sources.label_file",
     },
     "landmarks": {
         "csv": "trainables.data.sources.point_file",
+        OWN: "trainables.data.sources.point_file",
     },
     "segmentation": {
         "csv": "trainables.data.sources.mask_file",
         "folder": "trainables.data.sources.mask_folder",
+        OWN: "trainables.data.sources.mask_file",
     },
 }
 
@@ -33,4 +36,4 @@ def scan(config: DataConfig) -> Catalog:
 
     Raises `BadInput` for a folder or file that is missing, empty or damaged, for wrong labels and for too few images.
     """
-    return importlib.import_module(READERS[config.task][config.source]).scan(config)
+    return importlib.import_module(READERS[config.task][config.kind]).scan(config)

@@ -1,4 +1,4 @@
-"""A CSV file with a column of image paths and one of labels, in the data folder beside the images."""
+"""A CSV file with a column of image paths and one of labels, in the data folder beside the images; or rows of the same."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 from pathlib import Path
 
 from trainables.data.catalog import Catalog
-from trainables.data.config import DataConfig
+from trainables.data.config import OWN, DataConfig
 from trainables.data.files import data_folder, is_inside, read_headers
 from trainables.data.sources.listing import catalog_of_files
+from trainables.data.sources.own_rows import call_table
 from trainables.data.sources.table import Table, filled, image_paths, read_table
 from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
 
 
 def scan(config: DataConfig) -> Catalog:
-    """List the rows of ``root/labels``; labels may be text or whole numbers, and become classes in that order."""
+    """List the rows of `open_table`; labels may be text or whole numbers, and become classes in that order."""
     table, folder, root = open_table(config, (config.label_column, "data.label_column"))
     paths = image_paths(table, config.image_column, folder, root)
     names = [row.cells[config.image_column] for row in table.rows]
@@ -31,21 +32,26 @@ def scan(config: DataConfig) -> Catalog:
 
 
 def open_table(config: DataConfig, *columns: tuple[str, str]) -> tuple[Table, Path, Path]:
-    """Return the label file, the folder from which its paths start, and the root.
+    """Return the label file, or the rows of a user's function in its place; the folder from which its paths start; the root.
 
     Args:
         columns: names of columns that it needs beside those of images and groups, each with its key of the space file.
     """
     root = data_folder(config.root)
-    file, folder = root / config.labels, root / (config.image_folder or "")
-    for path, text, key in ((file, config.labels, "labels"), (folder, config.image_folder, "image_folder")):
-        if text is not None and (os.path.isabs(text) or not is_inside(path, root)):
-            raise BadInput(f"{key}: {text} leaves the data folder; give a {'file' if path is file else 'folder'} inside it",
-                           key=f"data.{key}")
+    file, folder = (place_inside(root, config, key, noun) for key, noun in (("labels", "file"), ("image_folder", "folder")))
     columns = ((config.image_column, "data.image_column"), *columns)
     if config.group_column is not None:
         columns = (*columns, (config.group_column, "data.group_column"))
-    return read_table(file, columns), folder, root
+    table = call_table(config.source, folder, root, columns) if config.kind == OWN else read_table(file, columns)
+    return table, folder, root
+
+
+def place_inside(root: Path, config: DataConfig, key: str, noun: str) -> Path:
+    """Return what ``key`` of the data section names inside ``root``, which is the root where it names nothing."""
+    text = getattr(config, key) or ""
+    if os.path.isabs(text) or not is_inside(root / text, root):
+        raise BadInput(f"{key}: {text} leaves the data folder; give a {noun} inside it", key=f"data.{key}")
+    return root / text
 
 
 def groups_of(table: Table, config: DataConfig) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""A CSV file with a column of image paths and one of mask paths."""
+"""A CSV file, or rows of the user's own, with a column of image paths and one of mask paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.tasks import Target
 
 
 def scan(config: DataConfig) -> Catalog:
-    """List the rows of ``root/labels``; images and masks start from the same folder, and rows may share a mask."""
+    """List the rows of `open_table`; images and masks start from the same folder, and rows may share a mask."""
     table, folder, root = open_table(config, (config.mask_column, "data.mask_column"))
     paths = image_paths(table, config.image_column, folder, root)
     masks = image_paths(table, config.mask_column, folder, root, repeated=True)

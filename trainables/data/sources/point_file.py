@@ -1,4 +1,4 @@
-"""A CSV file with a column of image paths and two for each point: x0, y0, x1, y1 and so on."""
+"""A CSV file, or rows of the user's own, with a column of image paths and two for each point: x0, y0, x1, y1 and so on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTSIDE = 0.05  # share of the points that may lie outside their image; more are
 
 
 def scan(config: DataConfig) -> Catalog:
-    """List the rows of ``root/labels``: points in pixels of the upright image, an empty cell or ``nan`` where one is missing."""
+    """List the rows of `open_table`: points in pixels of the upright image, an empty cell or ``nan`` where one is missing."""
     table, folder, root = open_table(config)
     numbers = point_numbers(table)
     target = Target("landmarks", tuple(map(str, range(numbers))), checked_pairs(config.flip_pairs or (), numbers))
@@ -50,7 +50,7 @@ def checked_pairs(pairs: tuple[tuple[int, int], ...], count: int) -> tuple[tuple
     """Return ``pairs``; `BadInput` for a number that no point has."""
     for number in (number for pair in pairs for number in pair):
         if number >= count:
-            wrong = f"there is no point {number}; the file has points 0 to {count - 1}"
+            wrong = f"there is no point {number}; there are points 0 to {count - 1}"
             raise BadInput(wrong, key="data.flip_pairs")
     return pairs
 

@@ -1,4 +1,7 @@
-"""Label files: delimited text with a header, read with the line of every row so that a mistake can be shown."""
+"""Label files: delimited text with a header, read with the line of every row so that a mistake can be shown.
+
+A user's function may give the same rows without a file, see `own_rows`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a label file: its 1-based line and its cells by column name, stripped of blanks."""
+    """One row of a table: its line, or its number where there is no file, from 1; its cells by column, stripped of blanks."""
 
     line: int
     cells: dict[str, str]
@@ -25,14 +28,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A label file: its rows, the delimiter it uses and its columns in order."""
+    """A label file: its rows, the delimiter it uses and its columns in order.
 
-    file: Path
-    delimiter: str
+    Where a user's function gave the rows, ``file`` is its import path, and there is no delimiter.
+    """
+
+    file: Path | str
+    delimiter: str | None
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def noun(self) -> str:
+        """What the number of a row counts."""
+        return "row" if self.delimiter is None else "line"
+
     def error(self, message: str, row: Row | None = None, key: str = "data.root") -> BadInput:
+        if self.delimiter is None:
+            return BadInput(message, key=key, file=f"{self.file}, row {row.line}" if row else str(self.file))
         return BadInput(message, key=key, file=str(self.file), line=row.line if row else 1)
 
 
@@ -51,15 +64,10 @@ def read_table(file: Path, columns: Sequence[tuple[str, str]]) -> Table:
     reader = csv.reader(lines, delimiter=delimiter)
     header = tuple(name.strip() for name in next(reader))
     table = Table(file, delimiter, header, ())
-    for name in header:
-        if not name.isprintable():
-            raise table.error(f"column {name!r} holds a control character; rename it")
     if len(set(header)) < len(header):
         name = next(name for name in header if header.count(name) > 1)
         raise table.error(f"column {name!r} stands twice in the header; rename one of the two")
-    for name, key in columns:
-        if name not in header:
-            raise table.error(f"no column {name!r}; {did_you_mean(name, header)}", key=key)
+    check_columns(table, columns)
     rows = []
     try:
         for cells in reader:
@@ -72,6 +80,16 @@ def read_table(file: Path, columns: Sequence[tuple[str, str]]) -> Table:
     if not rows:
         raise table.error("no rows below the header; list one image a line")
     return Table(file, delimiter, header, tuple(rows))
+
+
+def check_columns(table: Table, columns: Sequence[tuple[str, str]]) -> None:
+    """Raise `BadInput` for a column that cannot be shown, or one of ``columns`` that is missing; see `read_table`."""
+    for name in table.columns:
+        if not name.isprintable():
+            raise table.error(f"column {name!r} holds a control character; rename it")
+    for name, key in columns:
+        if name not in table.columns:
+            raise table.error(f"no column {name!r}; {did_you_mean(name, table.columns)}", key=key)
 
 
 def read_lines(file: Path) -> list[str]:
@@ -102,7 +120,7 @@ def image_paths(table: Table, column: str, folder: Path, root: Path, *, repeated
         name = row.cells[column]
         path = inside_path(table, row, name, folder, root)
         if name in seen and not repeated:
-            raise table.error(f"{name!r} already stands on line {seen[name]}; keep one of the two", row)
+            raise table.error(f"{name!r} already stands on {table.noun} {seen[name]}; keep one of the two", row)
         seen[name] = row.line
         paths.append(path)
         if not os.path.isfile(path):
