@@ -105,7 +105,8 @@ class Node:
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.communicate()
+        if not self._process.stdout.closed:
+            self._process.communicate()
 
 
 class Cluster:
