@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from trainables.tasks import Target
 
@@ -39,8 +38,3 @@ class About:
     def target(self) -> Target:
         """The task and the names of classes or points, from which a network's cost follows."""
         return Target(self.task, tuple(self.tally))
-
-
-def read_about(written: dict[str, Any]) -> About:
-    """Return what was written as JSON; raises `TypeError` where it is something else."""
-    return About(**{**written, "sizes": tuple(written["sizes"])})

@@ -32,6 +32,7 @@ HELP = {
     "predict": ("apply the best model to images", "python -m search predict aoi part1.png part2.png -o out.csv"),
     "ui": ("open MLflow's pages on the search", "python -m search ui aoi"),
 }
+MOVED = "change where the data is or what may be taken, such as data.root=FOLDER; also resources.…, budget.… and tracking.…"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,10 +95,12 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument("--trials", metavar="+N", type=more(int), help="so many more trials than it was given")
     resume.add_argument("--minutes", metavar="+M", type=more(float), help="so many more minutes than it was given")
     add_places(resume)
+    add_set(resume, MOVED)
     finish = add(commands, "finish", finish_command)
     add_name(finish)
     finish.add_argument("--minutes", metavar="M", type=float, help="most minutes that it may take (default: what it takes)")
     add_places(finish)
+    add_set(finish, MOVED)
     replay = add(commands, "replay", replay_command)
     replay.add_argument("name", help="name of the search")
     replay.add_argument("trial", type=int, help="number of the trial")
@@ -132,9 +135,9 @@ def add(commands: Any, name: str, command: Callable[[argparse.Namespace], int | 
     return new
 
 
-def add_set(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                         help="override a key of the space file by its dotted path, such as space.dropout=0.2; repeatable")
+def add_set(command: argparse.ArgumentParser, what: str = "override a key of the space file by its dotted path, such as "
+            "space.dropout=0.2") -> None:
+    command.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=f"{what}; repeatable")
 
 
 def add_places(command: argparse.ArgumentParser) -> None:
@@ -224,8 +227,8 @@ def resume_command(given: argparse.Namespace) -> int:
 
     folder = folders.find(given.results, given.name)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
-        outcome = resume_search(folder, trials=given.trials, minutes=given.minutes, tracking=given.tracking_uri,
-                                address=given.address, progress=Progress(terminal))
+        outcome = resume_search(folder, trials=given.trials, minutes=given.minutes, overrides=given.set,
+                                tracking=given.tracking_uri, address=given.address, progress=Progress(terminal))
     return show(outcome, given)
 
 
@@ -235,8 +238,8 @@ def finish_command(given: argparse.Namespace) -> int:
 
     folder = folders.find(given.results, given.name)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
-        outcome = finish_search(folder, minutes=given.minutes, tracking=given.tracking_uri, address=given.address,
-                                progress=Progress(terminal))
+        outcome = finish_search(folder, minutes=given.minutes, overrides=given.set, tracking=given.tracking_uri,
+                                address=given.address, progress=Progress(terminal))
     return show(outcome, given)
 
 

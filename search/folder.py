@@ -168,7 +168,8 @@ def summarised(folder: Path, trials: Trials) -> Iterator[None]:
     """Keep the search's state in its summary, however the search ends.
 
     Raises:
-        EnvironmentProblem: the disk was full, whatever was written there; the summary may then be an older one.
+        EnvironmentProblem: the disk was full, whatever was written there, and the summary may then be an older one; or a
+            file that the search has written itself is damaged.
     """
     try:
         write_summary(folder, {"name": folder.name, "state": "running", "pid": os.getpid()})
@@ -176,6 +177,8 @@ def summarised(folder: Path, trials: Trials) -> Iterator[None]:
     except BaseException as problem:
         if disk_is_full(problem) and not isinstance(problem, SearchError):
             problem = EnvironmentProblem(f"{folder}: the disk is full; make room and go on with `resume {folder.name}`")
+        if isinstance(problem, BadInput):
+            problem = EnvironmentProblem(f"{problem}, or remove that file, and go on with `resume {folder.name}`")
         summary = {"state": state_after(problem), "reason": str(problem) or type(problem).__name__, "trials": trials.counts()}
         with suppress(OSError):
             write_summary(folder, {"name": folder.name, **summary})

@@ -115,5 +115,5 @@ def read_latencies(path: Path) -> dict[str, float]:
     try:
         known = json.loads(path.read_text()).items()
         return {key: float(value) for key, value in known if json.loads(key)[0] in MODELS}
-    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError):
+    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return {}

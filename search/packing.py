@@ -17,6 +17,7 @@ from search.endings import Kind
 from search.networks import bounds
 from search.plan import Plan
 from search.trials import Trial
+from search.typed import read_as
 from trainables.config import TrialConfig
 from trainables.data.residence import DEVICE_SHARE, decoded_bytes
 from trainables.files import write_text_whole
@@ -146,6 +147,6 @@ class Packing:
 def read_peaks(path: Path) -> list[Peak]:
     """Return the records in ``path``; none where there is no such file or it is damaged."""
     try:
-        return [Peak(Load(**peak["load"]), int(peak["bytes"]), bool(peak["fits"])) for peak in json.loads(path.read_text())]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return [read_as(Peak, peak) for peak in json.loads(path.read_text())]
+    except (FileNotFoundError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return []

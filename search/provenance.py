@@ -21,6 +21,11 @@ def git(*arguments: str) -> str | None:
     return done.stdout
 
 
+def commit() -> str | None:
+    """Return the commit of this code's checkout, or None where there is none."""
+    return (git("rev-parse", "HEAD") or "").strip() or None
+
+
 def uncommitted() -> str:
     """Return the checkout's uncommitted changes as a diff; empty where there are none, or no git."""
     return git("diff", "HEAD") or ""
@@ -28,8 +33,8 @@ def uncommitted() -> str:
 
 def tags() -> dict[str, str]:
     """Return the git commit, whether the tree was clean, and the versions of Python, packages and system."""
-    commit = git("rev-parse", "HEAD")
-    found = {"git_commit": commit.strip(), "git_clean": str(not uncommitted()).lower()} if commit else {}
+    head = commit()
+    found = {"git_commit": head, "git_clean": str(not uncommitted()).lower()} if head else {}
     system = {"machine": f"{platform.system()} {platform.machine()}", "processor": processor(), "command": " ".join(sys.argv)}
     return {**found, **{f"version_{name}": number for name, number in versions().items()}, **system}
 

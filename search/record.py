@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -18,27 +19,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search import provenance
-from search.about import About, read_about
+from search import branches, provenance
+from search.about import About
 from search.clock import Clock
-from search.endings import Ending, Kind, State
+from search.endings import Ending, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
 from search.in_memory import found_again
 from search.meter import Use
+from search.parameters import Choice, Parameter
 from search.redact import redacted
 from search.repeats import Repeat
 from search.resources import Machine
-from search.sections import Budget
-from search.space import Space, read_space
+from search.sections import Budget, build_section
+from search.space import Space, overridden, read_space
 from search.surrogate import Learnt
 from search.trials import Prior, Trial, Trials
+from search.typed import read_as
 from search.yaml_lines import Document
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, is_a
 from trainables.errors import BadInput
 
 FILE = "record.jsonl"
 FORMAT = 1
 SYNC_SECONDS = 1.0
+ID = re.compile("[0-9a-f]{32}")
+MOST_SECONDS = 1e11  # since 1970: what a calendar can still name
+MEASURED = ("epoch", "time", "seconds", "images_per_second", "memory")  # what of an epoch's row is a number, where it is there
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Record:
     Attributes:
         folder: the search's folder, wherever it is now.
         id: of this search alone; its runs in MLflow carry it.
-        space: as it was when the search began, overrides included, with the budget as it was last extended.
+        space: as it was when the search began, overrides included, then and since, with the budget as it was last extended.
         data: fingerprint of the data's rows.
         versions: of Python and the packages, when the search last started.
         tracking: MLflow URI that was given on the command line, without its password; None for that of the space.
@@ -64,6 +70,7 @@ class Record:
         machine: what it had when it last started.
         times: seconds of the budget that were spent when each trial began, and when it ended.
         uses: what was taken of the machine since each start.
+        overrides: what the search goes on with that it did not have before; its next start notes them.
     """
 
     folder: Path
@@ -84,6 +91,7 @@ class Record:
     machine: Machine | None
     times: dict[int, tuple[float, ...]]
     uses: tuple[Use, ...]
+    overrides: tuple[str, ...] = ()
 
 
 def begin_record(folder: Path, space: Space, data: str, about: About | None = None, priors: Iterable[Prior] = ()) -> Record:
@@ -141,11 +149,11 @@ def read_record(folder: Path) -> Record:
         try:
             event = json.loads(line)
             reader = Reader(folder, event) if reader is None else reader.read(event)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, SpaceError) as problem:
             if number == len(lines) and number > 1 and isinstance(problem, json.JSONDecodeError):
                 size -= len(line) + 1  # torn: its end reached the disk and what stands before did not
                 continue
-            reason = problem.message if isinstance(problem, BadInput) else "not a line of a search's record"
+            reason = problem.message if isinstance(problem, (BadInput, SpaceError)) else "not a line of a search's record"
             mend = "put back a copy of the file, or remove the folder and run the search again"
             raise SpaceError(f"damaged: {reason}; {mend}", place=f"{path}:{number}") from None
     if reader is None:
@@ -154,16 +162,21 @@ def read_record(folder: Path) -> Record:
 
 
 class Reader:
-    """Builds a `Record` from its events, oldest first."""
+    """Builds a `Record` from its events, oldest first; what no search would have written raises one error or another."""
 
     def __init__(self, folder: Path, first: dict[str, Any]):
         if first["event"] != "search" or first["format"] != FORMAT:
             raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
-        self.folder, self.first = folder, first
-        self.space = found_again(read_space(Document(**first["document"])), folder)
+        if not ID.fullmatch(first["id"]):
+            raise ValueError(first["id"])
+        self.folder, self.id, self.data = folder, first["id"], read_as(str, first["data"])
+        self.space = found_again(read_space(read_as(Document, first["document"])), folder)
         self.trials = Trials(self.space.objective.name, self.space.objective.mode, self.space.modes)
-        self.start: dict[str, Any] = {"budget": {}, "versions": {}, "tracking": None}
-        self.about = read_about(first["about"]) if first.get("about") else None
+        self.about = read_as(About, first["about"]) if first.get("about") else None
+        self.versions: dict[str, str] = {}
+        self.origin: dict[str, str] = {}
+        self.tracking: str | None = None
+        self.machine: Machine | None = None
         self.times: dict[int, tuple[float, ...]] = {}
         self.spent, self.state = 0.0, "running"
         self.priors: list[Prior] = []
@@ -172,59 +185,95 @@ class Reader:
         self.uses: list[Use] = []
 
     def read(self, event: dict[str, Any]) -> Reader:
-        self.spent = event["at"]
+        self.spent = seconds(event["at"])
         match event["event"]:
             case "start":
-                self.start, self.state = event, "running"
-                self.uses.append(Use())
+                self._start(event)
             case "prior":
-                values = {int(epoch): tuple(value) for epoch, value in event["values"].items()}
-                self.priors.append(Prior(event["source"], event["number"], event["params"], values, event["repeated"]))
+                values = {int(epoch): read_as(tuple[float, ...], value) for epoch, value in event["values"].items()}
+                self.priors.append(Prior(read_as(str, event["source"]), read_as(int, event["number"]),
+                                         drawn(self.space, event["params"]), values, read_as(bool, event["repeated"])))
             case "begin":
-                config = TrialConfig(**event["config"])
-                learnt = read_learnt(event.get("learnt", ()))
-                trial = Trial(event["number"], event["params"], config, started=event["started"], learnt=learnt)
+                trial = Trial(read_as(int, event["number"]), drawn(self.space, event["params"]), TrialConfig(**event["config"]),
+                              started=seconds(event["started"]), learnt=read_as(tuple[Learnt, ...], event.get("learnt", [])))
                 self.trials.add(trial)
-                self.times[trial.number] = (event["at"],)
+                self.times[trial.number] = (self.spent,)
                 self.events.append(("begin", trial))
             case "epoch":
-                trial = self.trials.get(event["number"])
-                trial.rows.append(event["row"])
-                self.events.append(("epoch", trial, event["row"]))
+                trial, row = self.trials.get(event["number"]), read_row(event["row"])
+                trial.rows.append(row)
+                self.events.append(("epoch", trial, row))
             case "end":
                 trial = self.trials.get(event["number"])
-                trial.ending, trial.ended = read_ending(event["ending"]), event["ended"]
-                trial.attempts = int(event.get("attempts", 1))
-                self.times[trial.number] += (event["at"],)
+                trial.ending, trial.ended = read_ending(event["ending"], trial, self.space), seconds(event["ended"])
+                trial.attempts = read_as(int, event.get("attempts", 1))
+                self.times[trial.number] += (self.spent,)
                 self.events.append(("end", trial))
             case "again":
                 self.trials.get(event["repeat"]["number"])
-                self.repeats.append(Repeat(**event["repeat"]))
+                self.repeats.append(read_as(Repeat, event["repeat"]))
             case "use":
-                self.uses[-1:] = [Use(**{**event["use"], "gpus": tuple(event["use"]["gpus"])})]
+                self.uses[-1:] = [read_as(Use, event["use"])]
             case "stop":
-                self.state = event["state"]
+                self.state = read_as(str, event["state"])
             case other:
                 raise BadInput(f"unknown event {other!r:.40}")
         return self
 
+    def _start(self, event: dict[str, Any]) -> None:
+        space = overridden(self.space, read_as(tuple[str, ...], event.get("overrides", [])))
+        budget = build_section(event, "budget")
+        if budget != self.space.budget:
+            self.trials.extend()
+        self.space = found_again(dataclasses.replace(space, budget=budget), self.folder)
+        self.versions, self.origin = (read_as(dict[str, str], event.get(name, {})) for name in ("versions", "origin"))
+        self.tracking = read_as(str | None, event["tracking"])
+        self.machine = read_as(Machine | None, event.get("machine"))
+        self.state = "running"
+        self.uses.append(Use())
+
     def record(self, size: int) -> Record:
-        budget = dataclasses.replace(self.space.budget, **self.start["budget"])
-        return Record(self.folder, self.first["id"], dataclasses.replace(self.space, budget=budget), self.first["data"],
-                      self.start["versions"], self.start["tracking"], self.spent, self.state, self.trials,
-                      tuple(self.priors), tuple(self.events), tuple(self.repeats), size, self.about,
-                      self.start.get("origin", {}),
-                      Machine(**self.start["machine"]) if self.start.get("machine") else None, self.times,
-                      tuple(self.uses))
+        return Record(self.folder, self.id, self.space, self.data, self.versions, self.tracking, self.spent, self.state,
+                      self.trials, tuple(self.priors), tuple(self.events), tuple(self.repeats), size, self.about, self.origin,
+                      self.machine, self.times, tuple(self.uses))
 
 
-def read_learnt(written: Any) -> tuple[Learnt, ...]:
-    return tuple((*(list(map(float, numbers)) for numbers in arrays), int(count)) for *arrays, count in written)
+def seconds(value: Any) -> float:
+    """Return a time, or raise `ValueError` where it can be none."""
+    if not 0 <= (found := read_as(float, value)) < MOST_SECONDS:
+        raise ValueError(found)
+    return found
 
 
-def read_ending(written: dict[str, Any]) -> Ending:
-    kind = written["kind"]
-    return Ending(State(written["state"]), kind and Kind(kind), written["value"], written["message"])
+def drawn(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial, or raise where ``space`` draws no such."""
+
+    def check(name: str, parameter: Parameter, under: tuple[str, ...]) -> Any:
+        value = params[name]
+        if not (value in parameter.values if isinstance(parameter, Choice) else parameter.low <= value <= parameter.high):
+            raise ValueError(value)
+        return value
+
+    branches.draw(space.trunk, check)
+    return params
+
+
+def read_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a trial reported of an epoch, the objectives as it will have reported them: perhaps no numbers."""
+    if not all(is_a(row[name], float) for name in MEASURED if name in row):
+        raise ValueError(row)
+    seconds(row["time"])
+    return {**row, "epoch": read_as(int, row["epoch"])}
+
+
+def read_ending(written: dict[str, Any], trial: Trial, space: Space) -> Ending:
+    """Return the end of ``trial``; one that has a value has it from its last row."""
+    ending = read_as(Ending, written)
+    if ending.value is not None or ending.state is State.COMPLETE:
+        read_as(float, ending.value)
+        for name in space.modes:
+            read_as(float, trial.rows[-1][name])
+    return ending
 
 
 class Recorder:
@@ -240,7 +289,7 @@ class Recorder:
     """
 
     def __init__(self, record: Record, clock: Clock, stop: Callable[[EnvironmentProblem], None]):
-        self._path, self._clock, self._stop = record.folder / FILE, clock, stop
+        self._path, self._overrides, self._clock, self._stop = record.folder / FILE, record.overrides, clock, stop
         os.truncate(self._path, record.size)
         self._file = open_private(self._path)
         self._dirty, self._closing = False, threading.Event()
@@ -249,8 +298,8 @@ class Recorder:
     def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None) -> None:
         """Note that the search starts, or goes on."""
         self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
-                   versions=provenance.versions(), origin=without_passwords(provenance.tags()),
-                   machine=machine and dataclasses.asdict(machine))
+                   overrides=without_passwords(list(self._overrides)), versions=provenance.versions(),
+                   origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine))
 
     def begin(self, trial: Trial) -> bool:
         return self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),

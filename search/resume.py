@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from search import folder as folders
 from search import provenance
 from search.clock import Clock
+from search.endings import State, Stop
 from search.errors import SpaceError
 from search.finish import Outcome
+from search.in_memory import found_again
 from search.progress import Progress, Silent
 from search.record import Record, read_record
 from search.redact import redacted
 from search.run import conduct
 from search.sections import Budget
+from search.space import changeable, overridden
+from search.status import clock_of
+
+MORE = {Stop.MINUTES: ("minutes", "--minutes +M"), Stop.GPU_HOURS: ("GPU-hours", "--set budget.gpu_hours=H")}
 
 
 @folders.private_files()
-def resume_search(folder: Path, *, trials: int | None = None, minutes: float | None = None, tracking: str | None = None,
-                  address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
+def resume_search(folder: Path, *, trials: int | None = None, minutes: float | None = None, overrides: Sequence[str] = (),
+                  tracking: str | None = None, address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
     """Go on with the search in ``folder``: same study, rungs, MLflow runs and budget; unfinished trials come first.
 
     Args:
         trials: how many more a search may have than it was given; what is complete can so be extended.
         minutes: how many more it may take.
+        overrides: assignments ``KEY=VALUE`` of where its data is or what it may take; see `search.space.changeable`.
         tracking: MLflow tracking URI, needed where the one that the search was begun with holds a password.
 
     Raises:
@@ -33,26 +41,32 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
     """
     folders.check_ours(folder)
     with folders.held(folder):
-        record = read_record(folder)
-        if record.state == "complete" and trials is None and minutes is None:
-            raise SpaceError("the search is complete; extend it with --trials +N or --minutes +M", place=str(folder))
-        budget, tracking = extended(record, trials, minutes), whole_uri(record, tracking)
+        before = read_record(folder)
+        record = changed(before, overrides)
+        record = with_budget(record, extended(record, trials, minutes))
+        if before.state == "complete":
+            if record.space.budget == before.space.budget:
+                raise SpaceError("the search is complete; extend it with --trials +N or --minutes +M", place=str(folder))
+            check_left(record)
+        if record.space.budget != before.space.budget:
+            record.trials.extend()
+        tracking = whole_uri(record, tracking)
         folders.tidy(folder, record.trials)
         progress = progress or Silent()
         for line in changes(record):
             progress.phase(line)
-        return conduct(dataclasses.replace(record.space, budget=budget), folder, record, progress=progress,
-                       tracking=tracking, address=address, fit=fit)
+        with mended_by_set():
+            return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit)
 
 
 @folders.private_files()
-def finish_search(folder: Path, *, minutes: float | None = None, tracking: str | None = None, address: str | None = None,
-                  fit=None, progress: Progress | None = None) -> Outcome:
+def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequence[str] = (), tracking: str | None = None,
+                  address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
     """Finish the search in ``folder`` with the trials that it has; what was running counts up to its last report.
 
     Args:
         minutes: how many the finish may take; by default what it takes.
-        tracking: as for `resume_search`.
+        overrides: as for `resume_search`, as is ``tracking``.
 
     Raises:
         SearchError: as `resume_search`; also where the search is complete.
@@ -64,10 +78,40 @@ def finish_search(folder: Path, *, minutes: float | None = None, tracking: str |
         record = read_record(folder)
         if record.state == "complete":
             raise SpaceError("the search is complete; `best` shows what it found", place=str(folder))
+        record = changed(record, overrides)
         tracking = whole_uri(record, tracking)
         folders.tidy(folder, record.trials)
         clock = Clock(minutes and record.spent + 60 * minutes, spent=record.spent, over=True)
-        return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit, clock=clock)
+        with mended_by_set():
+            return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit,
+                           clock=clock)
+
+
+def changed(record: Record, overrides: Sequence[str]) -> Record:
+    """Return ``record`` as it goes on with further overrides, which win over an earlier --tracking-uri, too.
+
+    Raises:
+        SpaceError: one of them is wrong, or would change what is searched.
+    """
+    space = found_again(overridden(record.space, overrides), record.folder)
+    tracking = None if any(override.lstrip().startswith("tracking") for override in overrides) else record.tracking
+    return dataclasses.replace(record, space=space, overrides=tuple(overrides), tracking=tracking)
+
+
+def with_budget(record: Record, budget: Budget) -> Record:
+    return dataclasses.replace(record, space=dataclasses.replace(record.space, budget=budget))
+
+
+@contextmanager
+def mended_by_set() -> Iterator[None]:
+    """Let a complaint about a key of the space file that may be changed say how: the file itself is not read again."""
+    try:
+        yield
+    except SpaceError as problem:
+        if not changeable(problem.key or "") or not problem.place or problem.place.startswith("--"):
+            raise
+        mend = f"here by --set {problem.key}=VALUE, since the file is not read again"
+        raise SpaceError(f"{problem.message}; {mend}", key=problem.key, place=problem.place) from None
 
 
 def whole_uri(record: Record, given: str | None) -> str | None:
@@ -83,21 +127,28 @@ def whole_uri(record: Record, given: str | None) -> str | None:
 
 
 def extended(record: Record, trials: int | None, minutes: float | None) -> Budget:
-    """Return the record's budget with so many more trials and minutes; a limit that it did not have counts from here.
-
-    Raises:
-        SpaceError: the other limit, which was not extended, leaves nothing to do.
-    """
+    """Return the record's budget with so many more trials and minutes; a limit that it did not have counts from here."""
     budget = record.space.budget
     if trials is not None:
         budget = dataclasses.replace(budget, trials=(budget.trials or len(record.trials)) + trials)
     if minutes is not None:
         budget = dataclasses.replace(budget, minutes=(budget.minutes or record.spent / 60) + minutes)
-    if record.state == "complete" and budget.trials is not None and budget.trials <= len(record.trials):
-        raise SpaceError(f"its {budget.trials} trials are done; give --trials +N, too", place=str(record.folder))
-    if record.state == "complete" and budget.minutes is not None and Clock(60 * budget.minutes, spent=record.spent).left <= 0:
-        raise SpaceError(f"its {budget.minutes:g} minutes are over; give --minutes +M, too", place=str(record.folder))
     return budget
+
+
+def check_left(record: Record) -> None:
+    """Refuse to go on with a complete search where a limit of its budget leaves room for no other trial.
+
+    Raises:
+        SpaceError: names the limit, which was not extended or by too little.
+    """
+    budget, clock = record.space.budget, clock_of(record, record.spent)
+    if budget.trials is not None and budget.trials <= len(record.trials):
+        raise SpaceError(f"its {budget.trials} trials are done; give --trials +N, too", place=str(record.folder))
+    if clock.left <= min((trial.seconds for trial in record.trials.ended(State.COMPLETE)), default=0.0):
+        unit, mend = MORE[clock.tightest]
+        what = f"its {getattr(budget, clock.tightest):g} {unit} leave no time for another trial"
+        raise SpaceError(f"{what}; give more by {mend}", place=str(record.folder))
 
 
 def changes(record: Record) -> Iterator[str]:
@@ -106,6 +157,9 @@ def changes(record: Record) -> Iterator[str]:
     for name, before in record.versions.items():
         if (now := versions.get(name)) != before:
             yield f"{name} was {before} and is {now}: numbers may differ in their last digits"
+    before, now = record.origin.get("git_commit"), provenance.commit()
+    if before and now and before != now:
+        yield f"the code was at commit {before:.10} and is at {now:.10}: numbers may differ"
     path = record.space.path
     if path.is_file() and redacted(path.read_text(errors="replace")) != record.space.text:
         yield f"{path} was edited since: the search goes on with what it began with"

@@ -5,6 +5,7 @@ Whatever needs neither the images nor a network to be known is checked here, at 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -45,6 +46,8 @@ MAX_IMAGE_SIZES = 16
 FLIPS = ("horizontal_flip", "vertical_flip")
 SEARCH = Setting(str, "sampled: what earlier trials suggest; grid: every combination once", choices=("sampled", "grid"))
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PLACES = ("data.root", "data.test_root", "data.mask_root")  # where the data is
+MEANS = ("resources", "budget", "tracking")  # what a search may take, and where it is recorded
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,36 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
         return read_space(document)
     except BadInput as problem:
         raise SpaceError.of(problem, document.where) from None
+
+
+def overridden(space: Space, overrides: Sequence[str]) -> Space:
+    """Return the ``space`` of a search that has begun with further overrides, on top of the budget that it has now.
+
+    Raises:
+        SpaceError: one of them is wrong, or is of a key that is not `changeable`.
+    """
+    if not overrides:
+        return space
+    document = copy.deepcopy(space.document)
+    document.values["budget"] = dataclasses.asdict(space.budget)
+    try:
+        for assignment in overrides:
+            override(document, assignment)
+            check_changeable(assignment.partition("=")[0].strip())
+        return read_space(document)
+    except BadInput as problem:
+        raise SpaceError.of(problem, document.where) from None
+
+
+def changeable(key: str) -> bool:
+    """Tell whether the dotted ``key`` says only where things are or what may be taken, and nothing of what is searched."""
+    return key in PLACES or key.partition(".")[0] in MEANS
+
+
+def check_changeable(key: str) -> None:
+    if not changeable(key):
+        free = f"{', '.join(PLACES)} and what is under {', '.join(MEANS)}"
+        raise BadInput(f"stays as the search began with it, or its trials would not compare; --set changes {free}", key=key)
 
 
 def check_name(name: Any) -> str:

@@ -20,7 +20,7 @@ PRIOR = {  # of the other hyper-parameters, in units of the values' variance: me
 }
 
 
-Learnt = tuple[list[float], list[float], list[float], int]
+Learnt = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], int]
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Surrogate:
 
     def learnt(self) -> Learnt:
         """Return the hyper-parameters and the state of Adam, from which the next fit goes on, as JSON has them."""
-        return self._logs.tolist(), self._mean.tolist(), self._square.tolist(), self._count
+        return tuple(self._logs.tolist()), tuple(self._mean.tolist()), tuple(self._square.tolist()), self._count
 
     def take_over(self, learnt: Learnt) -> None:
         """Go on from what another process had ``learnt``, if that was of as many hyper-parameters."""
         *arrays, count = learnt
-        if [len(array) for array in arrays] == [len(self._logs)] * 3:
+        if [len(array) for array in arrays] == [len(self._logs)] * 3 and np.isfinite(arrays).all():
             self._logs, self._mean, self._square, self._count = *map(np.array, arrays), count
 
     def fit(self, known: Observations) -> None:

@@ -92,6 +92,7 @@ class Trials:
         self.metric, self.mode, self.modes = metric, mode, modes or {metric: mode}
         self.stop: Stop | None = None  # what ended the search, once something has
         self._trials: dict[int, Trial] = {}
+        self._extended = -math.inf
 
     def add(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
@@ -139,8 +140,12 @@ class Trials:
         values = np.array([gains(trial.rows[-1], self.modes) for trial in finished]).reshape(-1, len(self.modes))
         return [trial for trial, beaten in zip(finished, beats(values).any(0)) if not beaten]
 
+    def extend(self) -> None:
+        """Note that the search is given more than it had, from where patience begins anew."""
+        self._extended = max((trial.ended for trial in self if trial.ended is not None), default=-math.inf)
+
     def since_best(self) -> int:
-        """Return how many trials have ended since the best one, or the last to join the front; all where there is none."""
+        """Return how many trials have ended since the best one, or the last to join the front, or since `extend`."""
         best = self.ranked()[:1] if len(self.modes) == 1 else self.front()
-        last = max((trial.ended for trial in best), default=-math.inf)
+        last = max((self._extended, *(trial.ended for trial in best)))
         return sum(trial.ended is not None and trial.ended > last for trial in self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -28,15 +29,18 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from safetensors.torch import load, save
 
 from search import gpus
-from search.folder import write_summary
-from tests import test_data_tasks, test_data_wrong, test_space_errors
+from search.errors import Interrupted
+from search.folder import LOCK, write_summary
+from tests import test_branches, test_data_tasks, test_data_wrong, test_space_errors
 from tests.conftest import free_port, write_images, write_space
 from tests.data_files import noise, png_of_size, write_image
 from tests.task_files import write_task_space
 from tests.test_cli import ROOT, call
 from tests.test_predict import make_model
+from tests.test_status import write_record
 from trainables.data import DataConfig
 
 SECONDS = 60  # after which a mistake counts as a hang, on the busiest machine
@@ -78,6 +82,11 @@ def parameter(entry: tuple[str, str]) -> Case:
     """What stands under ``space:``, from `test_space_errors.PARAMETERS`."""
     text = test_space_errors.complete(f"space:\n  {entry[0]}")
     return file((text.encode(), f":{2 + entry[0].count(chr(10))}: space.{entry[1]}"))
+
+
+def branch(entry: tuple[str, str]) -> Case:
+    """What stands under ``optimizer:`` as a choice, from `test_branches.WRONG`."""
+    return parameter((f"optimizer: {{choice: {entry[0]}}}", f"optimizer.choice{entry[1]}"))
 
 
 def data(entry: tuple[Callable[[Path], DataConfig], str]) -> Case:
@@ -158,6 +167,24 @@ def weights(content: object, expected: str) -> Case:
     return Case(make, expected)
 
 
+def begun(*words: str, expected: str | Sequence[str], status: int = 2, problem: BaseException | None = None,
+          change: Callable[[Path], object] = lambda folder: None) -> Case:
+    """A search over images of its own that ended with ``problem``, none for complete; then something was changed."""
+
+    def make(folder: Path, images: Path) -> Sequence[str]:
+        shutil.copytree(images, folder / "own")
+        write_record(folder / "results" / "tiny", write_space(folder / "tiny.yaml", folder / "own"), problem=problem)
+        change(folder)
+        return words
+
+    return Case(make, expected, status)
+
+
+def other_version(folder: Path) -> None:
+    path = folder / "results" / "tiny" / "record.jsonl"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99', 1))
+
+
 def finished(folder: Path, images: Path) -> Sequence[str]:
     (folder / "results" / "tiny").mkdir(parents=True)
     write_summary(folder / "results" / "tiny", {"name": "tiny", "state": "interrupted"})
@@ -222,6 +249,15 @@ def looped(root: Path) -> DataConfig:
     return config
 
 
+def unfinite(folder: Path) -> None:
+    """Put a NaN among a model's weights, with the sha256 that goes with it."""
+    tensors = load((folder / "model.safetensors").read_bytes())
+    next(iter(tensors.values())).view(-1)[0] = torch.nan
+    (folder / "model.safetensors").write_bytes(content := save(tensors))
+    card(sha256=hashlib.sha256(content).hexdigest())(folder)
+
+
+STOPPED = Interrupted(15)
 P, S, F, W = test_space_errors.PARAMETERS, test_space_errors.SECTIONS, test_space_errors.FILES, test_data_wrong.WRONG
 T = test_data_tasks.WRONG
 GPUS = gpus.visible()
@@ -265,6 +301,8 @@ CASES = {
     "B25 epochs": parameter(P["epochs_above"]),
     "B26 no trials": section(S["no_trials"]),
     "B26 negative trials": section(S["negative_trials"]),
+    "B27 parameters of an undefined choice": branch(test_branches.WRONG["value"]),
+    "B27 undefined parameter of a choice": branch(test_branches.WRONG["name"]),
     "B28 alias": file(F["alias"]),
     "B28 deep": file(F["too_deep"]),
     "B28 large": file(F["too_large"]),
@@ -289,6 +327,29 @@ CASES = {
     "B33 two lines": typed("--name", "a\n", expected=f"--name a\\n: 'a\\n' {NAMELESS}"),
     "B33 empty": typed("--name", "", expected=f"'' {NAMELESS}"),
     "B34 name taken": Case(finished, "a search named 'tiny' stands there; "),
+    "B35 no such search": Case(
+        lambda folder, images: ["resume", "tiny"], "no search named 'tiny'; there: none yet; start one with `run SPACE.yaml`"),
+    "B35 finished": begun("resume", "tiny", expected="tiny: the search is complete; extend it with --trials +N or --minutes +M"),
+    "B35 finished, to be finished": begun("finish", "tiny", expected="tiny: the search is complete; `best` shows what it found"),
+    "B35 extended by nothing": begun(
+        "resume", "tiny", "--minutes", "+5", expected="tiny: its 3 trials are done; give --trials +N, too"),
+    "B35 out of time": begun("resume", "tiny", "--trials", "+5", "--set", "budget.minutes=1.6",
+                             expected="its 1.6 minutes leave no time for another trial; give more by --minutes +M"),
+    "B35 another version": begun("resume", "tiny", problem=STOPPED, change=other_version,
+                                 expected="record.jsonl:1: damaged: format 99 is not that of this version, 1; put back a copy"),
+    "B35 another space": begun("resume", "tiny", "--set", "space.dropout=0.2", problem=STOPPED, expected=(
+        "--set space.dropout=0.2: space.dropout: stays as the search began with it, or its trials would not compare; ",
+        "--set changes data.root, data.test_root, data.mask_root and what is under resources, budget, tracking")),
+    "B35 another split": begun("finish", "tiny", "--set", "data.seed=1", problem=STOPPED,
+                               expected="--set data.seed=1: data.seed: stays as the search began with it"),
+    "B35 no assignment": begun("resume", "tiny", "--set", "data.root", problem=STOPPED,
+                               expected="--set data.root: no KEY=VALUE; write it like"),
+    "B35 images elsewhere": begun(
+        "resume", "tiny", problem=STOPPED, change=lambda folder: (folder / "own").rename(folder / "moved"),
+        expected=("tiny.yaml:2: data.root: ", "own does not exist; give the folder of the data set (seen from ",
+                  "); here by --set data.root=VALUE, since the file is not read again")),
+    "B35 other cores": begun("resume", "tiny", "--set", "resources.cpus_per_trial=1000", problem=STOPPED,
+                             expected="--set resources.cpus_per_trial=1000: resources.cpus_per_trial: 1000 asked for, but"),
     "B36 a file": Case(results_in_a_file, "is not a folder; give another --results"),
     "B36 not to be written": typed("--results", "/proc/results", expected="folder '/proc' cannot be written ("),
     "B36 open to everybody": Case(results_for_everybody, "results: may be written by everybody; `chmod o-w` it, or give"),
@@ -318,6 +379,12 @@ CASES = {
     "B48 loop": data((looped, "labels.csv:14: no image 'images/loop.png' under")),
     "B48 case": csv_row("Images/1.png,yes,p0", "labels.csv:14: no image 'Images/1.png' under"),
     "B48 back-slash": csv_row("images\\1.png,yes,p0", "labels.csv:14: no image 'images\\\\1.png' under"),
+    "B51 changed before the search went on": begun(
+        "resume", "tiny", problem=STOPPED, status=5, change=lambda folder: write_image(folder / "own" / "left" / "00.png", 7),
+        expected=("the images or labels under ", "own' have changed since the search 'tiny' began; put them back, or")),
+    "B51 gone before the search went on": begun(
+        "finish", "tiny", problem=STOPPED, status=5, change=lambda folder: (folder / "own" / "left" / "00.png").unlink(),
+        expected="own' have changed since the search 'tiny' began; put them back, or begin a new search"),
     "B53 fraction": data(W["number with a point"]),
     "B53 too large": data(W["label of no class"]),
     "B53 negative": data((lambda root: test_data_wrong.aidea_with(root, "-1"), "train.csv:26: label -1 names no class")),
@@ -333,6 +400,7 @@ CASES = {
     "B55 class that is no name": model(target(names=[[], {}]), "model.json: not a model description of this version"),
     "B55 deep": model(change("model.json", lambda content: b"[" * 100_000), "model.json: not a model description of this"),
     "B56 no weights": weights({"optimizer": {"lr": 0.1}}, "start.pth: space.weights: holds no state_dict; write it with"),
+    "B57 not finite": model(unfinite, "model.safetensors: the weights '"),
     "B58 in memory": typed("--tracking-uri", "sqlite:///", expected="it names no file, so every run would be lost; give sqlite:"),
     "B59 folder": typed("--tracking-uri", "mlruns", expected="'mlruns': MLflow keeps no runs there; give sqlite:///PATH"),
     "B59 empty": typed("--tracking-uri", "", expected="'': MLflow keeps no runs there; give sqlite:///PATH"),
@@ -408,11 +476,7 @@ def mixed(root: Path) -> Path:
 
 # The kinds that no case above has, and why.
 ELSEWHERE = {
-    27: "conditional parameters have a table of their mistakes beside their grammar",
-    35: "resuming is not part of `run`",
-    51: "images are read once, before the first trial; one that is gone by then is `test_data_decode`'s",
     54: "the speed of a mount is nothing to refuse",
-    57: "weights that are not finite end their trial: `test_a_model_that_is_not_finite_is_never_saved`",
     63: "found by MLflow when the search opens it: `test_a_deleted_experiment`",
 }
 
@@ -427,8 +491,8 @@ def test_every_kind_of_mistake_has_a_case_or_a_reason():
 
 
 def contents(folder: Path) -> dict[Path, float]:
-    """Return when each file below a folder was written, and 0 for each folder."""
-    return {path: 0 if path.is_dir() else path.lstat().st_mtime for path in folder.rglob("*")}
+    """Return when each file below a folder was written, and 0 for each folder; who had a search last stands in its lock."""
+    return {path: 0 if path.is_dir() else path.lstat().st_mtime for path in folder.rglob("*") if path.name != LOCK}
 
 
 @pytest.fixture

@@ -97,6 +97,18 @@ def test_trials_since_the_best() -> None:
     assert trials.best().number == 2 and trials.since_best() == 3
 
 
+def test_patience_begins_anew_where_a_search_is_extended() -> None:
+    trials = Trials("accuracy", "max")
+    for number, value in enumerate([0.8, 0.5, 0.6]):
+        trials.add(ended(number, value, number + 1.0))
+    assert trials.since_best() == 2
+    trials.extend()
+    assert trials.since_best() == 0
+    for number, (value, since) in enumerate([(0.7, 1), (0.7, 2), (0.9, 0), (0.1, 1)], 3):
+        trials.add(ended(number, value, number + 1.0))
+        assert trials.since_best() == since
+
+
 def test_patience_counts_from_the_start_where_nothing_succeeds() -> None:
     trials = Trials("accuracy", "max")
     for number in range(3):

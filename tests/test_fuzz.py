@@ -18,17 +18,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from search import views
 from search.errors import SpaceError
 from search.folder import read_summary
 from search.parameters import FORMS
+from search.record import FILE
 from search.sections import SECTIONS
 from search.space import load_space
+from search.status import status
 from tests.data_files import csv_lines, make_csv, noise
 from tests.test_bad_inputs import trained
+from tests.test_fit import make_config, make_data
+from tests.test_status import write_record
+from trainables.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
 from trainables.config import settings as rules_of
 from trainables.data import load_image, scan
 from trainables.errors import BadInput
 from trainables.export import CARD, WEIGHTS, read_model, task_of
+from trainables.fit import fit
 from trainables.models.pretrained import read_weights
 
 SPACES = Path(__file__).parents[1] / "spaces"
@@ -213,3 +220,94 @@ class TestModels:
             refused_in_a_line(lambda: read_summary(tmp_path), SpaceError)
 
         fuzz(damaged([whole]), examples, check)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for epoch in fit(make_config(epochs=3), make_data()):
+        write_checkpoint(folder, epoch.checkpoint())
+    return folder
+
+
+class TestSearches:
+    """What a search reads of its own when it goes on: the record, and the checkpoints of trials that ran."""
+
+    @pytest.fixture
+    def last(self, checkpoint, tmp_path) -> Path:
+        """A folder of the checkpoints after epochs 2 and 3; a test damages the last."""
+        return shutil.copytree(checkpoint, tmp_path / "0000")
+
+    def check(self, folder: Path) -> None:
+        """See that the last checkpoint is read or refused in a line, and that the one before it takes its place."""
+        refused_in_a_line(lambda: read_checkpoint(folder, 3), BadInput)
+        assert newest_checkpoint(folder, make_config(epochs=3), make_data().key).epoch in (2, 3)
+
+    @rounds(100)
+    def test_checkpoint_cards(self, examples, last):
+        whole = (last / "3.json").read_bytes()
+
+        def check(content: bytes) -> None:
+            (last / "3.json").write_bytes(content)
+            self.check(last)
+
+        fuzz(damaged([whole]), examples, check)
+
+    @rounds(100)
+    def test_made_up_checkpoint_cards(self, examples, last):
+        whole = json.loads((last / "3.json").read_bytes())
+        fields = st.dictionaries(st.sampled_from(sorted(whole)), NESTED, max_size=2)
+        config = st.dictionaries(st.sampled_from(sorted(whole["config"])), NESTED, max_size=2)
+
+        def check(drawn: tuple[dict[str, Any], dict[str, Any]]) -> None:
+            (last / "3.json").write_text(json.dumps({**whole, "config": {**whole["config"], **drawn[1]}, **drawn[0]}))
+            self.check(last)
+
+        fuzz(st.tuples(fields, config), examples, check)
+
+    @rounds(100)
+    def test_checkpoint_tensors_of_the_right_sha256(self, examples, last):
+        card, whole = json.loads((last / "3.json").read_bytes()), (last / "3.safetensors").read_bytes()
+        header = 8 + int.from_bytes(whole[:8], "little")
+
+        def check(content: bytes) -> None:
+            content += whole[header:]
+            (last / "3.safetensors").write_bytes(content)
+            (last / "3.json").write_text(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
+            self.check(last)
+
+        fuzz(damaged([whole[:header]]), examples, check)
+
+    @pytest.fixture
+    def record(self, tmp_path, space_file) -> Path:
+        return write_record(tmp_path / "tiny", space_file)
+
+    @rounds(150)
+    def test_records(self, examples, record):
+        whole = (record / FILE).read_bytes()
+
+        def check(content: bytes) -> None:
+            (record / FILE).write_bytes(content)
+            refused_in_a_line(lambda: views.status(status(record)), SpaceError)
+
+        fuzz(damaged([whole]), examples, check)
+
+    @rounds(150)
+    def test_made_up_records(self, examples, record):
+        """One field of an event is anything, or one of what is in a field."""
+        events = [json.loads(line) for line in (record / FILE).read_bytes().splitlines()]
+
+        def check(drawn: tuple[int, Any, Any, Any]) -> None:
+            number, pick, inner, value = drawn
+            event = json.loads(json.dumps(events[number]))
+            name = sorted(event)[pick % len(event)]
+            if isinstance(event[name], dict) and event[name] and inner is not None:
+                event[name][sorted(event[name])[inner % len(event[name])]] = value
+            else:
+                event[name] = value
+            lines = [*events[:number], event, *events[number + 1 :]]
+            (record / FILE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+            refused_in_a_line(lambda: views.status(status(record)), SpaceError)
+
+        numbers = st.integers(0, 99)
+        fuzz(st.tuples(st.integers(0, len(events) - 1), numbers, st.none() | numbers, NESTED), examples, check)

@@ -45,8 +45,8 @@ def earlier(space_file: Path, results: Path, *overrides: str, endings: tuple[End
             recorder.begin(trial)
             for epoch in (1, 2):
                 recorder.epoch(trial, {"epoch": epoch, "accuracy": 0.1 * number + 0.01 * epoch, "loss": 1.0, "time": 0.0})
-            trial.ending = (*endings, *[Ending(State.COMPLETE, value=0.1 * number + 0.02)] * len(RATES))[number]
-            if trial.ending:
+            if ending := (*endings, *[Ending(State.COMPLETE, value=0.1 * number + 0.02)] * len(RATES))[number]:
+                trial.end(ending)
                 recorder.end(trial)
 
 

@@ -34,7 +34,7 @@ def written(space, tmp_path):
     with Recorder(record, Clock(None, spent=7.0), print) as recorder:
         recorder.start(space.budget, "postgresql://me:secret@host/db")
         for number, ending in enumerate(ENDINGS):
-            params = {"learning_rate": 1e-3 * (number + 1) / 7, "batch_size": 8, "dropout": 0.1}
+            params = {"learning_rate": 8e-3 * (number + 1) / 7, "batch_size": 8, "dropout": 0.1}
             trials.append(trial := Trial(number, params, space.trial_config(params)))
             recorder.begin(trial)
             for row in ROWS:

@@ -15,14 +15,18 @@ from pathlib import Path
 import pytest
 
 from search import provenance
-from search.errors import EnvironmentProblem, SpaceError
+from search.clock import Clock
+from search.endings import Stop
+from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.folder import held
-from search.record import FILE, begin_record, read_record
-from search.resume import changes, resume_search
+from search.plan import make_plan
+from search.record import FILE, Recorder, begin_record, read_record
+from search.resume import changed, changes, resume_search
 from search.run import run_search
 from search.space import load_space
-from tests.conftest import write_images
+from tests.conftest import write_images, write_space
 from tests.invariants import MARK, alive, check, query
+from tests.test_status import write_record
 
 ROOT = Path(__file__).parent.parent
 LONG = ["--set", "schedule.max_epochs=60", "--set", "schedule.reduction_factor=2", "--set", "schedule.grace_period=20"]
@@ -73,8 +77,97 @@ def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
     record = dataclasses.replace(record, versions={**provenance.versions(), "torch": "1.0"})
     [line] = changes(record)
     assert line.startswith("torch was 1.0 and is ") and line.endswith("numbers may differ in their last digits")
+    record = dataclasses.replace(record, origin={"git_commit": "0123456789abcdef"})
+    assert len(list(changes(record))) == (2 if provenance.commit() else 1)
+    for line in list(changes(record))[1:]:
+        assert line == f"the code was at commit 0123456789 and is at {provenance.commit():.10}: numbers may differ"
     space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
-    assert "was edited since: the search goes on with what it began with" in list(changes(record))[1]
+    assert "was edited since: the search goes on with what it began with" in list(changes(record))[-1]
+
+
+MOVED = ["data.root=elsewhere", "resources.cpus_per_trial=3", "budget.patience=7", "budget.trials=null",
+         "tracking.uri=http://me:secret@host"]
+
+
+def test_what_may_change_is_changed_and_remembered(space_file, tmp_path):
+    """Also by searches that go on twice, of which the later changes win; nothing else is changed, and no password is kept."""
+    folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
+    first = read_record(folder)
+    for overrides in (MOVED, ["budget={minutes: 9}", "data.root=back"]):
+        record = changed(dataclasses.replace(read_record(folder), tracking="sqlite:///given.db"), overrides)
+        with Recorder(record, Clock(None), print) as recorder:
+            recorder.start(record.space.budget, record.tracking)
+    space = record.space
+    assert (space.data.root, space.resources.cpus_per_trial) == ("back", 3)
+    assert vars(space.budget) == {"trials": None, "minutes": 9.0, "gpu_hours": None, "patience": None}
+    again = read_record(folder)
+    assert "secret" not in (folder / FILE).read_text() and again.space.tracking.uri == "http://me:***@host"
+    assert again.space.where("resources.cpus_per_trial") == "--set resources.cpus_per_trial=3"
+    free = {"data": first.space.data, "resources": first.space.resources, "budget": first.space.budget,
+            "tracking": first.space.tracking, "document": first.space.document}
+    assert dataclasses.replace(again.space, **free) == first.space
+
+
+def test_an_override_wins_over_an_earlier_option(space_file, tmp_path):
+    record = read_record(write_record(tmp_path / "tiny", space_file, problem=Interrupted(15)))
+    record = dataclasses.replace(record, tracking="http://before")
+    assert changed(record, ["data.root=x"]).tracking == "http://before" and changed(record, MOVED).tracking is None
+
+
+def test_what_a_finished_search_lacks_is_said(space_file, tmp_path):
+    """Its hours of GPUs are spent; on a machine without a GPU, what else can be given."""
+    folder = write_record(tmp_path / "tiny", space_file, "budget.minutes=null")
+    text, none = (folder / FILE).read_text(), ["resources.gpus=0"]
+
+    def refused(gpu_hours: float, **more: object) -> str:
+        (folder / FILE).write_text(text.replace('"gpu_hours": null', f'"gpu_hours": {gpu_hours}'))
+        with pytest.raises(SpaceError) as found:
+            resume_search(folder, **more)
+        return str(found.value)
+
+    spent = f"{folder}: its 0.01 GPU-hours leave no time for another trial; give more by --set budget.gpu_hours=H"
+    assert refused(0.01, trials=9) == refused(0.01, trials=9, minutes=50) == spent
+    assert refused(0.01, overrides=none) == f"{folder}: the search is complete; extend it with --trials +N or --minutes +M"
+    what = "budget.gpu_hours: {} hours of a GPU, and no GPU is used here; give budget.minutes, or remove it"
+    assert refused(0.01, trials=9, overrides=["budget.gpu_hours=2", *none]) == f"--set budget.gpu_hours=2: {what.format(2)}"
+    mend = "here by --set budget.gpu_hours=VALUE, since the file is not read again"
+    assert refused(9, trials=9, overrides=none) == f"{space_file}:10: {what.format(9)}; {mend}"
+
+
+@pytest.mark.slow
+def test_a_relay(tmp_path):
+    """A search that was stopped goes on where its images are elsewhere, with fewer cores; and again, which needs no reminder."""
+    results, root = tmp_path / "results", write_images(tmp_path / "there")
+    file = write_space(tmp_path / "tiny.yaml", root)
+    plan, space = make_plan(load_space(file)), load_space(file, ["resources.cpus_per_trial=1000", "budget={gpu_hours: 3}"])
+    (results / "tiny").mkdir(parents=True)
+    record = begin_record(results / "tiny", space, plan.catalog.fingerprint, plan.about)
+    with pytest.raises(Interrupted), Recorder(record, Clock(None), print) as recorder:
+        recorder.start(space.budget, None)
+        raise Interrupted(15)
+    root.rename(here := tmp_path / "here")
+    write_images(root, seed=1)
+    overrides = ["resources.cpus_per_trial=1", "resources.gpus=0", "budget={trials: 2}"]
+    with pytest.raises(EnvironmentProblem, match="there' have changed since the search 'tiny' began; put them back"):
+        resume_search(results / "tiny", overrides=overrides)
+    shutil.rmtree(root)
+    resume_search(results / "tiny", overrides=[*overrides, f"data.root={here}"])
+    before = check(results / "tiny", 2)
+    assert before.space.data.root == str(here) and before.space.resources.cpus_per_trial == 1
+    resume_search(results / "tiny", trials=1)
+    check(results / "tiny", 3, before=before)
+
+
+@pytest.mark.slow
+def test_a_search_that_lost_patience_gets_it_anew(space_file, tmp_path):
+    results = tmp_path / "results"
+    outcome = run_search(load_space(space_file, ["budget={trials: 40, patience: 1}", *ONE_AT_A_TIME[1::2]]), results=results)
+    before = read_record(results / "tiny")
+    assert outcome.ended_by == Stop.PATIENCE and before.trials.since_best() == 1
+    outcome = resume_search(results / "tiny", trials=1)
+    record = check(results / "tiny", sum(outcome.trials.values()), before=before)
+    assert outcome.ended_by == Stop.PATIENCE and len(record.trials) > len(before.trials)
+    assert record.space.budget.trials == 41 and record.space.budget.patience == 1
 
 
 @pytest.mark.slow

@@ -25,9 +25,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.errors import SpaceError
+from search import cli
+from search.errors import Interrupted, SpaceError
 from search.folder import check_ours, private_files
 from search.progress import Silent
+from search.record import read_record
 from search.redact import redacted
 from search.run import run_search
 from search.space import load_space
@@ -35,6 +37,7 @@ from tests.conftest import free_port, write_space
 from tests.data_files import png_of_size
 from tests.test_bad_inputs import trained
 from tests.test_cli import ROOT, call
+from tests.test_status import write_record
 from trainables.errors import NotFinite
 from trainables.trial import save
 
@@ -195,6 +198,23 @@ REDACTED = {
     "query": ("mssql://host/db?user=me&password=secret&x=1", "mssql://host/db?user=me&password=***&x=1"),
     "in a text": ("a: {uri: 'http://u:secret@h'} # me@home", "a: {uri: 'http://u:***@h'} # me@home"),
     "twice": ("http://u:secret@h http://v:secret@i", "http://u:***@h http://v:***@i"),
+    "quote": ("postgresql://me:pa'ss@host/db", "postgresql://me:***@host/db"),
+    "quotes": ("""'postgresql://me:'pa"s's"@host/db'""", "'postgresql://me:***@host/db'"),
+    "quote before a comma": ('"postgresql://me:pa\',ss@host/db"', '"postgresql://me:***@host/db"'),
+    "quote and @": ("postgresql://me:p'a@s's@host/db", "postgresql://me:***@host/db"),
+    "backslash": (r"postgresql://me:pa\ss\@host/db", "postgresql://me:***@host/db"),
+    "escaped": (json.dumps({"uri": 'http://u:pa"ss@h'}), '{"uri": "http://u:***@h"}'),
+    "angles": ("<http://me:pa<s>s@host/db>", "<http://me:***@host/db>"),
+    "slashes": ("http://me:pa://ss@host/db", "http://me:***@host/db"),
+    "quote in the user": ("http://o'brien:secret@host", "http://o'brien:***@host"),
+    "quote in the query": ("mssql://host/db?password=pa'ss\"word&x='1'", "mssql://host/db?password=***&x='1'"),
+    "end of a quoted query": ("{uri: 'mssql://host/db?password=secret'}.", "{uri: 'mssql://host/db?password=***'}."),
+    "several on a line": ("""['http://u:a"b@h','http://v:c'd@i',"http://j:5000"] of me@home""",
+                          """['http://u:***@h','http://v:***@i',"http://j:5000"] of me@home"""),
+    "several without quotes": ("http://u:a@h,http://v:b@i", "http://u:***@h,http://v:***@i"),
+    "JSON without spaces": ('{"a":"http://u:a@h","b":"x@y","c":"http://h:5000","d":"x@y"}',
+                            '{"a":"http://u:***@h","b":"x@y","c":"http://h:5000","d":"x@y"}'),
+    "a port and a path": ("{'http://h:5000/#/runs','me@home'}", "{'http://h:5000/#/runs','me@home'}"),
     "none": ("sqlite:////home/me@work/mlflow.db http://host:5000", "sqlite:////home/me@work/mlflow.db http://host:5000"),
 }
 
@@ -371,18 +391,75 @@ def test_crafted_files_run_nothing(make, expected, tmp_path, images, capsys, mon
     assert not marker.exists()
 
 
-def test_a_crafted_results_folder_runs_nothing(tmp_path, images, capsys):
+PLANTED = ("tiny/ray/tuner.pkl", "tiny/ray/searcher.pkl", "tiny/weights/0000.safetensors", "tiny/optuna.db", "cache/a.npy",
+           "mlflow.db", "gpu_memory.json", "tiny/errors/0000.txt", "tiny/checkpoints/0004/1.json",
+           "tiny/checkpoints/0004/1.safetensors", "cache/latency.json")
+
+
+@pytest.fixture
+def planted(tmp_path, images, space_file) -> tuple[Path, Path]:
+    """A results folder in which every file that could hold a pickle is one that does harm, and what it would make."""
     results, marker = tmp_path / "results", tmp_path / "marker"
     shutil.copytree(trained(images), results / "tiny")
-    evil = pickle.dumps(Harmful(marker))
-    for name in ("tiny/ray/tuner.pkl", "tiny/ray/searcher.pkl", "tiny/weights/0000.safetensors", "tiny/optuna.db", "cache/a.npy",
-                 "mlflow.db", "gpu_memory.json", "tiny/errors/0000.txt"):
+    write_record(tmp_path / "whole" / "tiny", space_file, problem=Interrupted(15))
+    shutil.copy(tmp_path / "whole" / "tiny" / "record.jsonl", results / "tiny")
+    for name in PLANTED:
         (results / name).parent.mkdir(parents=True, exist_ok=True)
-        (results / name).write_bytes(evil)
+        (results / name).write_bytes(pickle.dumps(Harmful(marker)))
     (results / "tiny" / "search.json").write_text('{"name": "tiny", "state": "interrupted", "trials": {"COMPLETE": 1}}')
-    for words in (["list"], ["best"], ["predict", "tiny", str(images / "left" / "00.png")]):
+    return results, marker
+
+
+def test_a_crafted_results_folder_runs_nothing(planted, images, capsys):
+    results, marker = planted
+    for words in (["list"], ["best"], ["predict", "tiny", str(images / "left" / "00.png")], ["status"], ["report"]):
         assert call(*words, "--results", str(results), capsys=capsys)[0] == 0
+    for command in ("resume", "finish"):
+        status, _, err = call(command, "tiny", "--results", str(results), capsys=capsys)
+        assert status == 2 and "mlflow.db': it is a file of another kind" in err and err.count("\n") == 1
+    assert "tiny" in (results / "tiny" / "report.html").read_text()
     assert not marker.exists()
+
+
+@pytest.mark.slow
+def test_a_crafted_results_folder_runs_nothing_when_it_goes_on(planted, capfd):
+    """What is left of the trials is trained, none of it from the checkpoint; the weights that were planted are named."""
+    results, marker = planted
+    (results / "mlflow.db").unlink()
+    status = cli.main(["resume", "tiny", "--results", str(results)])
+    *_, last = capfd.readouterr().err.splitlines()
+    assert status == 5 and "0000.safetensors: the weights are not those of the network in model.json; " in last
+    assert last.endswith("or remove that file, and go on with `resume tiny`")
+    assert not read_record(results / "tiny").trials.running()
+    assert not marker.exists()
+
+
+DEEP = b'{"a":' * 900 + b"1" + b"}" * 900
+RECORDS = {  # what of a record is replaced by what
+    "deep document": (b'"space": {', b'"space": {"a": ' + DEEP + b", "),
+    "huge number": (b'"started": ', b'"started": 1' + b"0" * 400 + b', "was": '),
+    "number of too many digits": (b'"at": ', b'"at": 1' + b"0" * 5000 + b', "was": '),
+    "no number": (b'"minutes": 5.0', b'"minutes": "soon"'),
+    "query in the id": (b'"id": "', b'"id": "\' or 1 = 1 --'),
+    "other machine": (b'"machine": {', b'"machine": {"evil": 1, '),
+    "other parameters": (b'"params": {', b'"params": {}, "was": {'),
+    "another space": (b'"overrides": []', b'"overrides": ["space.seed=1"]'),
+    "deep line": (b'{"event": "start"', b"[" * 100_000 + b'{"event": "start"'),
+    "pickle": (b'{"event": "start"', pickle.dumps(Harmful(Path("marker")))),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), RECORDS.values(), ids=RECORDS)
+def test_a_crafted_record_is_one_line(old, new, tmp_path, space_file, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = write_record(tmp_path / "results" / "tiny", space_file, problem=Interrupted(15))
+    whole = (folder / "record.jsonl").read_bytes()
+    (folder / "record.jsonl").write_bytes(whole.replace(old, new, 1))
+    assert old in whole
+    for command in ("status", "report", "resume", "finish"):
+        status, _, err = call(command, "tiny", "--results", str(tmp_path / "results"), capsys=capsys)
+        assert status == 2 and ": damaged: " in err and err.count("\n") == 1
+    assert not (tmp_path / "marker").exists()
 
 
 def test_a_model_that_is_not_finite_is_never_saved(tmp_path):

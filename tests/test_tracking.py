@@ -63,8 +63,8 @@ class Search:
 
     def play(self, *watchers) -> Trial:
         """Let one more trial go from its beginning to its end."""
-        config = self.plan.space.trial_config({"learning_rate": 1e-3, "batch_size": 8})
-        trial = Trial(number := len(self.record.trials), {}, config)
+        params = {"learning_rate": 1e-3, "batch_size": 8}
+        trial = Trial(number := len(self.record.trials), params, self.plan.space.trial_config(params))
         self.record.trials.add(trial)
         self._tell(watchers, "begin", trial)
         for epoch in range(1, EPOCHS + 1):

@@ -101,5 +101,5 @@ def read_checkpoint(folder: Path, epoch: int) -> Checkpoint:
             raise ValueError
         losses = tuple(float(loss) for loss in card["losses"])
         return Checkpoint(TrialConfig(**card["config"]), card["data"], losses, load(content))
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+    except (OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError, SafetensorError):
         raise BadInput("not a whole checkpoint of this version", file=str(path)) from None

@@ -91,6 +91,8 @@ def rebuild(card: Card, path: Path) -> nn.Module:
         model.load_state_dict(load_file(path), assign=True)
     except (SafetensorError, RuntimeError):
         raise BadInput("the weights are not those of the network in model.json; export the model again", file=str(path)) from None
+    if broken := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
+        raise BadInput(f"the weights {broken[0]!r} are not finite; train the model again", file=str(path))
     return model.eval()
 
 
