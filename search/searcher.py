@@ -17,6 +17,7 @@ from search.space import Space
 from search.study import Asked, Study, create_study
 from search.trials import Trial, Trials, now
 from trainables.config import TrialConfig
+from trainables.cost import DECIDING
 from trainables.trial import MACHINE
 
 __all__ = ["OptunaSearcher", "create_study"]
@@ -33,7 +34,8 @@ class OptunaSearcher(Searcher):
         watchers: objects with ``begin(trial)``, ``epoch(trial, row)`` and ``end(trial)``, told of every event.
         refuses: returns why a configuration is known not to fit its device, or None where it may; what is refused
             ends as FAILED without being started.
-        forbids: returns why a configuration is never to become a trial, or None where it may.
+        forbids: returns why a configuration is never to become a trial, or None where it may, by what decides its cost
+            (`trainables.cost.DECIDING`).
         stop: takes the `EnvironmentProblem` for which the search must stop; the trial that met it stays unfinished.
     """
 
@@ -44,6 +46,7 @@ class OptunaSearcher(Searcher):
         super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
         self._refuses, self._forbids, self._stop = refuses, forbids, stop
+        self._known: dict[tuple[Any, ...], bool] = {}
         self._by_id: dict[str, tuple[Trial, Asked]] = {}
         self._unfinished = deque(self._take_over())
 
@@ -73,7 +76,11 @@ class OptunaSearcher(Searcher):
         return Searcher.FINISHED
 
     def _allowed(self, params: dict[str, Any]) -> bool:
-        return self._forbids(self._space.trial_config(params)) is None
+        """Tell whether a trial may have ``params``; of the hundreds that an ask draws, many cost the same."""
+        key = tuple(params.get(name) for name in DECIDING)
+        if key not in self._known:
+            self._known[key] = self._forbids(self._space.trial_config(params)) is None
+        return self._known[key]
 
     def _spent(self) -> Stop | None:
         """Return what of the budget forbids another trial; of time also where none could finish in what is left."""

@@ -83,6 +83,9 @@ def cost(architecture: str, channels: int, outputs: int, size: int, *, maps: boo
     return Cost(*(fixed + each * outputs for fixed, each in zip(terms[::2], terms[1::2], strict=True)))
 
 
+DECIDING = ("architecture", "image_size", "batch_size", "optimizer", "momentum", *OPTIONS)  # what of a trial its cost goes by
+
+
 def figures(config: TrialConfig, channels: int, outputs: int, maps: bool | None = None) -> dict[str, float]:
     """Return what a trial of ``config`` costs, under the names of `COSTS`."""
     found = cost(config.architecture, channels, outputs, config.image_size, maps=maps, **config.options())
