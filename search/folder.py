@@ -115,7 +115,7 @@ def made(folder: Path) -> Iterator[None]:
             yield
         except SpaceError:
             if not (folder / STUDY).exists():  # before anything was tried
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
@@ -178,7 +178,9 @@ def summarised(folder: Path, trials: Trials) -> Iterator[None]:
         if disk_is_full(problem) and not isinstance(problem, SearchError):
             problem = EnvironmentProblem(f"{folder}: the disk is full; make room and go on with `resume {folder.name}`")
         if isinstance(problem, BadInput):
-            problem = EnvironmentProblem(f"{problem}, or remove that file, and go on with `resume {folder.name}`")
+            ours = Path(problem.file or "").is_relative_to(folder)
+            mend = ", or remove that file, and" if ours else "; then"
+            problem = EnvironmentProblem(f"{problem}{mend} go on with `resume {folder.name}`")
         summary = {"state": state_after(problem), "reason": str(problem) or type(problem).__name__, "trials": trials.counts()}
         with suppress(OSError):
             write_summary(folder, {"name": folder.name, **summary})

@@ -88,7 +88,7 @@ class Head:
             return None
         try:
             host, _, port = self._address.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=LOOK_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS).close()
             self._answered = time.monotonic()
         except OSError as problem:
             if time.monotonic() - self._answered > GONE_SECONDS:

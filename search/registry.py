@@ -56,11 +56,11 @@ class Registry:
         return self._asked(lambda: self._crown(version, model_id, tags))
 
     def _logged(self, sha256: str) -> str | None:
-        """Return the id of the logged model with these weights; delete those that were not logged to their end, or twice."""
+        """Return the id of the logged model with these weights; delete those that were not logged and read back, or twice."""
         models = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{self.parent}'")
-        whole = [model.model_id for model in models if str(model.status) == "READY" and model.tags.get("sha256") == sha256]
+        whole = [model.model_id for model in models if str(model.status) == "READY" and model.tags.get("stored") == sha256]
         for model in models:
-            if str(model.status) != "READY" or model.model_id in whole[1:]:
+            if model.model_id not in whole[:1] and (str(model.status) != "READY" or model.tags.get("sha256") == sha256):
                 self.client.delete_logged_model(model.model_id)
         return whole[0] if whole else None
 
@@ -98,19 +98,18 @@ class Registry:
         from trainables.export import code
 
         with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):
-            mlflow.pyfunc.log_model(
+            logged = mlflow.pyfunc.log_model(
                 name="model", loader_module="trainables.export", data_path=str(model),
                 code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), tags={"sha256": sha256},
             )
-            model_id = self._logged(sha256)
             with tempfile.TemporaryDirectory() as place:
-                [weights] = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=place)).rglob(WEIGHTS)
-                stored = digest(weights)
-        if stored != sha256:
-            self.client.delete_logged_model(model_id)
-            raise unreachable(self.uri, "it does not keep the weights as they are sent", "see to its artifacts, then `resume`")
-        return model_id
+                stored = Path(mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}", dst_path=place), "data")
+                if sha256 not in map(digest, stored.rglob(WEIGHTS)):
+                    what = "it does not keep the weights as they are sent"
+                    raise unreachable(self.uri, what, "see to its artifacts, then `resume`")
+        self.client.set_logged_model_tags(logged.model_id, {"stored": sha256})
+        return self._logged(sha256)
 
     def _create_version(self, model_id: str, tags: dict[str, str]) -> str | None:
         """Register the logged model as a version that carries its tags from the first moment."""

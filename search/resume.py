@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ from search.progress import Progress, Silent
 from search.record import Record, read_record
 from search.redact import redacted
 from search.run import conduct
-from search.sections import Budget
+from search.sections import Budget, build_section
 from search.space import changeable, overridden
 from search.status import clock_of
+from trainables.errors import BadInput
 
 MORE = {Stop.MINUTES: ("minutes", "--minutes +M"), Stop.GPU_HOURS: ("GPU-hours", "--set budget.gpu_hours=H")}
 
@@ -94,7 +96,7 @@ def changed(record: Record, overrides: Sequence[str]) -> Record:
         SpaceError: one of them is wrong, or would change what is searched.
     """
     space = found_again(overridden(record.space, overrides), record.folder)
-    tracking = None if any(override.lstrip().startswith("tracking") for override in overrides) else record.tracking
+    tracking = None if any(re.match(r"\s*tracking(\.uri)?\s*=", override) for override in overrides) else record.tracking
     return dataclasses.replace(record, space=space, overrides=tuple(overrides), tracking=tracking)
 
 
@@ -127,13 +129,20 @@ def whole_uri(record: Record, given: str | None) -> str | None:
 
 
 def extended(record: Record, trials: int | None, minutes: float | None) -> Budget:
-    """Return the record's budget with so many more trials and minutes; a limit that it did not have counts from here."""
+    """Return the record's budget with so many more trials and minutes; a limit that it did not have counts from here.
+
+    Raises:
+        SpaceError: that is more than a budget may be.
+    """
     budget = record.space.budget
     if trials is not None:
         budget = dataclasses.replace(budget, trials=(budget.trials or len(record.trials)) + trials)
     if minutes is not None:
         budget = dataclasses.replace(budget, minutes=(budget.minutes or record.spent / 60) + minutes)
-    return budget
+    try:
+        return build_section({"budget": dataclasses.asdict(budget)}, "budget")
+    except BadInput as problem:
+        raise SpaceError(problem.message, key=problem.key, place=str(record.folder)) from None
 
 
 def check_left(record: Record) -> None:

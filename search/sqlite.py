@@ -53,7 +53,7 @@ def quoted(path: Path) -> str:
 
 def remove(path: Path) -> None:
     """Remove the database ``path``, where there is one, with its log."""
-    for name in ("", "-wal", "-shm"):
+    for name in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + name).unlink(missing_ok=True)
 
 

@@ -94,7 +94,7 @@ def answering(uri: str) -> Iterator[None]:
         SpaceError: it refuses.
     """
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
     try:
         yield
@@ -104,7 +104,7 @@ def answering(uri: str) -> Iterator[None]:
         what = first_line(getattr(problem, "orig", None) or problem)
         if disk_is_full(problem):
             raise
-        if isinstance(problem, DBAPIError) and (problem.connection_invalidated or "locked" in what):
+        if isinstance(problem, OperationalError) and (not uri.startswith("sqlite") or "locked" in what):
             raise unreachable(uri, f"MLflow cannot write to it ({what})", "see to it that it can, and try again") from None
         raise refused(uri, f"MLflow cannot use its tables ({what})", "`mlflow db upgrade` them, or give another URI") from None
     except (MlflowException, OSError, sqlite3.OperationalError) as problem:
@@ -238,6 +238,7 @@ def _create(path: Path) -> None:
         warnings.simplefilter("ignore", SADeprecationWarning)  # at what MLflow uses of SQLAlchemy
         _initialize_tables(engine)
     engine.dispose()  # and with the last connection goes the log
+    remove(path)  # whose log, where one was left, is not the new one's
     part.replace(path)
 
 

@@ -96,9 +96,11 @@ class Tracker:
                 relocate(self.uri, results)
                 experiment = self._experiment(results)
             found = self._find(experiment)
-            if parent := found.pop(None, None):
+            if (parent := found.pop(None, None)) and not self._ahead(parent, found, record):
                 self._go_on(parent, found, record)
                 return experiment, parent.info.run_id
+            for run in self._made(experiment):
+                self.client.delete_run(run.info.run_id)
             return experiment, self._create_parent(experiment, plan)
 
     def _create_parent(self, experiment: str, plan: Plan) -> str:
@@ -131,6 +133,15 @@ class Tracker:
             token = page.token
             if not token:
                 return
+
+    def _ahead(self, parent: Run, found: dict[int, Run], record: Record) -> bool:
+        """Tell whether MLflow has heard of more than the record, cut short, still holds: it would then have it twice."""
+        trials, metric = record.trials, record.trials.metric
+        ended = sum(trial.ending is not None for trial in trials)
+        known = [(parent, f"best_{metric}", ended)]
+        known += [(found[trial.number], metric, trial.epoch) for trial in trials.running() if trial.number in found]
+        return any(max((one.step for one in self.client.get_metric_history(run.info.run_id, name)), default=0) > last
+                   for run, name, last in known)
 
     def _go_on(self, parent: Run, found: dict[int, Run], record: Record) -> None:
         """Use the runs that were found again; what the record, cut short by a power cut, has not heard of goes."""

@@ -27,7 +27,7 @@ from search.endings import Ending, State
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.interrupt import Interrupts
 from search.plan import make_plan
-from search.record import Recorder, begin_record, read_record
+from search.record import FILE, Recorder, begin_record, read_record
 from search.space import load_space
 from search.stores import default_store, default_uri
 from search.tracking import Tracker
@@ -102,7 +102,9 @@ def check_rows(store: Path, search: Search) -> None:
         found = query(store, "select key, step, value from metrics where run_uuid = ? order by key, step", run)
         assert found == [(key, row["epoch"], row[key]) for key in ("accuracy", "loss") for row in trial.rows]
     [parent] = query(store, "select run_uuid from tags t where key = 'search_id' and value = ? and not exists "
-                            "(select * from tags n where n.run_uuid = t.run_uuid and n.key = 'trial')", search.record.id)
+                            "(select * from tags n where n.run_uuid = t.run_uuid and n.key = 'trial') and "
+                            "exists (select * from runs r where r.run_uuid = t.run_uuid and lifecycle_stage = 'active')",
+                     search.record.id)
     bests = query(store, "select step, value from metrics where run_uuid = ? and key = 'best_accuracy' order by step", *parent)
     assert bests == [(n + 1, max(trial.ending.value for trial in trials[: n + 1])) for n in range(len(trials))]
 
@@ -141,6 +143,32 @@ def test_a_signal_ends_the_wait_for_a_registration(server, space_file, tmp_path,
             tracker.mark_best(trial.number)
         assert time.monotonic() - began < 30
         proxy.mood = "well"
+
+
+@pytest.mark.parametrize("cut", [b'"number": 1, "row"', b'"event": "end"'], ids=["in a trial", "before the end of one"])
+def test_what_a_record_has_lost_mlflow_has_once_in_the_end(space_file, tmp_path, cut):
+    """The record is cut short behind MLflow's back, as by a disk that lied to it; F15."""
+    search = Search(space_file, tmp_path / "results" / "torn")
+    uri = default_uri(tmp_path / "results")
+    with Recorder(search.record, Clock(None), print) as recorder, search.tracked(uri) as tracker:
+        recorder.start(search.plan.space.budget, None)
+        search.play(recorder, tracker)
+        search.play(recorder, tracker)
+    lines = (search.folder / FILE).read_bytes().splitlines(keepends=True)
+    kept = next(number for number, line in enumerate(lines) if cut in line) + (b"row" in cut)
+    (search.folder / FILE).write_bytes(b"".join(lines[:kept]))
+    search.record = read_record(search.folder)
+    [trial] = search.record.trials.running()
+    with Tracker(uri, tmp_path / "results", search.plan, search.folder.name, search.record) as tracker:
+        for epoch in range(trial.epoch + 1, EPOCHS + 1):
+            trial.rows.append({"epoch": epoch, "accuracy": epoch / 17, "loss": 1 / epoch, "time": time.time()})
+            tracker.epoch(trial, trial.rows[-1])
+        trial.end(Ending(State.COMPLETE, value=trial.rows[-1]["accuracy"]))
+        tracker.end(trial)
+    check_rows(tmp_path / "results" / "mlflow.db", search)
+    repeated = "select key, step from metrics group by run_uuid, key, step having count(*) > 1"
+    living = "select 1 from runs where lifecycle_stage = 'active' and run_uuid = metrics.run_uuid"
+    assert not query(tmp_path / "results" / "mlflow.db", repeated.replace("group", f"where exists ({living}) group"))
 
 
 def test_a_server_that_never_answers_does_not_keep_a_search_that_is_stopped(server, space_file, tmp_path):

@@ -47,6 +47,11 @@ def seal(path: Path) -> None:
     write_text_whole(sealed_by(path), digest(path))
 
 
+def unseal(path: Path) -> None:
+    """Forget the sha256 of ``path``, which is about to hold something else."""
+    sealed_by(path).unlink(missing_ok=True)
+
+
 def is_whole(path: Path) -> bool:
     """Tell whether there is a file ``path``, and whether it is as it was sealed, where it was."""
     if not path.exists():

@@ -12,7 +12,7 @@ from trainables.config import TrialConfig
 from trainables.cost import figures
 from trainables.data import Images, TrialData
 from trainables.formula import Formula
-from trainables.trial import Fit, is_score, kind, line, save, timed
+from trainables.trial import Fit, begun, is_score, kind, line, save, timed
 
 
 def repeat(config: TrialConfig, data: TrialData, *, fit: Fit, metric: str, formula: str | None = None,
@@ -29,7 +29,7 @@ def repeat(config: TrialConfig, data: TrialData, *, fit: Fit, metric: str, formu
     """
     began = time.monotonic()
     try:
-        *_, last = timed(fit(config, together(data) if refit else data), seconds, Path(stacks))
+        *_, last = timed(begun(fit, config, together(data) if refit else data), seconds, Path(stacks))
         row = last.row()
         if formula:
             costs = figures(config, data.channels, data.target.outputs, data.target.maps)

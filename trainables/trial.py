@@ -22,7 +22,7 @@ from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
 from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable
-from trainables.files import checkpoint_folder, error_file, seal, weights_file, whole
+from trainables.files import checkpoint_folder, error_file, seal, unseal, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 from trainables.saver import Saver
@@ -64,8 +64,8 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         trial = TrialConfig(**config["trial"])
         data, save_sometimes = fetch(arrays[trial.image_size]), Saver(checkpoints)
         costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formulas else {}
-        for epoch in timed(fit(trial, data, **start(checkpoints, trial, data)), seconds, error_file(folder, number)):
-            row, last = epoch.row(), epoch.epoch >= trial.epochs
+        for epoch in timed(begun(fit, trial, data, **start(checkpoints, trial, data)), seconds, error_file(folder, number)):
+            row, last = plain(epoch.row(), metrics), epoch.epoch >= trial.epochs
             row |= {name: Formula(text)({**costs, **row}) for name, text in formulas.items()}
             rows.append(row)
             scores = {name: row.get(name) for name in metrics}
@@ -85,6 +85,17 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
         if failure["failure"] == "out of memory":
             release(steps())
         tune.report(failure)
+
+
+def begun(fit: Fit, *given: Any, **options: Any) -> Iterator[Any]:
+    """Call ``fit`` when its first epoch is asked for, also where it returns a list."""
+    yield from fit(*given, **options)
+
+
+def plain(row: Mapping[str, Any], metrics: Collection[str]) -> dict[str, Any]:
+    """Return ``row`` with numbers of Python in the place of numpy's and torch's, without what is None and no metric."""
+    numbers = {name: value.item() if getattr(value, "ndim", None) == 0 else value for name, value in row.items()}
+    return {name: value for name, value in numbers.items() if value is not None or name in metrics} | {"epoch": int(row["epoch"])}
 
 
 def timed(epochs: Iterable[Epoch], seconds: float | None, stacks: Path) -> Iterator[Epoch]:
@@ -226,4 +237,5 @@ def save(path: Path, model: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     with whole(path) as part:
         save_file(weights, part)
+        unseal(path)  # what is whole without a seal is damaged with another's
     seal(path)
