@@ -59,6 +59,7 @@ def interrupt(space_file: Path, results: Path, number: int, epochs: int, *argume
     return process.wait(60), process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(space_file, tmp_path):
     """A SIGKILL in the middle: the search ends with as many trials, every epoch once, and its champion."""
     results = tmp_path / "results"

@@ -373,6 +373,7 @@ def test_a_clock_that_is_set_and_a_head_node_that_died_change_nothing(tmp_path, 
         assert stamps == sorted(stamps) and trial.seconds < took
 
 
+@pytest.mark.slow
 def test_a_gpu_that_torch_cannot_use_ends_the_search(tmp_path, space_file, monkeypatch):
     """The driver's tool tells of one, as it does where the driver is too old for torch; B64."""
     if torch.cuda.is_available():

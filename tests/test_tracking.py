@@ -287,6 +287,7 @@ def test_tables_that_cannot_be_used_are_named(space_file, tmp_path):
         search.tracked(default_uri(tmp_path / "results"))
 
 
+@pytest.mark.slow
 def test_weights_that_are_changed_on_their_way_are_not_registered(server, model, space_file, tmp_path, monkeypatch):
     search = Search(space_file, tmp_path / "results" / "garbled")
 
