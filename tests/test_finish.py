@@ -323,6 +323,7 @@ class TestReplay:
         assert "there is no trial 77; give one of 0 to 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_is_finished_with_what_it_has(finished, tmp_path, capsys):
     """The record is cut in the middle of the trials: none is begun or gone on with, and the best of them is registered."""
     folder, _ = finished

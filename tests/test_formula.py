@@ -146,6 +146,7 @@ def test_a_formula_ranks_the_trials_everywhere(tmp_path, space_file):
     assert json.loads((tmp_path / "results" / "tiny" / "search.json").read_text())["formula"] == text
 
 
+@pytest.mark.slow
 def test_a_division_by_zero_ends_its_trial_and_not_the_search(tmp_path, space_file):
     space = load_space(space_file, ["objective={formula: 1 / (accuracy - 0.9), mode: max}", "space.batch_size={choice: [8, 9]}",
                                     "budget.trials=8", "schedule.reduction_factor=1000"])

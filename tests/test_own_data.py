@@ -244,6 +244,7 @@ def test_a_mistake_names_the_line_of_the_space_file(here, images, capsys):
     assert capsys.readouterr().err.startswith("search: error: mydata:texts, row 1: data.source: str, not a dict; ")
 
 
+@pytest.mark.slow
 def test_resume_imports_it_again_and_predict_needs_nothing_of_it(here, images, capsys, monkeypatch):
     results = ["--results", str(here / "results")]
     space = write_space(here / "own.yaml", images, trials=1, epochs=1)
