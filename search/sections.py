@@ -83,7 +83,7 @@ class Schedule:
     grace_period: int | None = setting(
         None, "epochs that every trial may run before it can be stopped; by default an 18th of max_epochs", low=1, high=100_000
     )
-    reduction_factor: float = setting(3, "one trial in this many goes on at each rung", above=1, high=1000)
+    reduction_factor: float = setting(3, "one trial in this many goes on at each rung", low=1.1, high=1000)
     epoch_minutes: float | None = setting(
         None, "most minutes that an epoch may take; a trial that hangs then fails; by default no limit", above=0, high=1_000_000
     )
