@@ -65,7 +65,7 @@ class Outcome:
         trial: number of the best trial; ``trial_state`` is COMPLETE, or PRUNED where none ran to its end.
         metric: what the objective is called; where it is ``objective``, ``formula`` says what that is.
         params: its searched parameters, None where one does not apply; ``config`` has them all.
-        val: its objective on the validation rows.
+        val: its objective on the validation rows; where no trial ran to its end, after the epoch that the model is of.
         test: the objective's value on the sealed rows.
         test_interval: lower and upper end of its 95 % interval, by ``interval_method``.
         optimism: how much better ``val`` is than ``test``: what picking the best of many adds.
@@ -143,6 +143,8 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, repeats: Seque
     candidates = judged(finalists(trials, folder, plan.space.finish), repeats, plan.space.finish, trials.mode)
     best = trials.get(candidates[0].trial) if candidates else choose(trials, folder)
     write_best(plan, folder, best)
+    row = trials.kept(best)
+    val = row[trials.metric]
     sealed, (model, card) = Sealed(plan, cache), read_model(folder / "model")
     found = sealed.judge(model, best.config)
     extras = dict(beside(plan, folder, best, model, candidates, sealed))
@@ -152,14 +154,14 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, repeats: Seque
     outcome = Outcome(
         name=folder.name, state="complete", metric=trials.metric, trial=best.number, trial_state=best.ending.state.value,
         params={name: best.params.get(name) for name in plan.space.searched},
-        config=dataclasses.asdict(best.config), val=best.ending.value, test=found.score.value,
+        config=dataclasses.asdict(best.config), val=val, test=found.score.value,
         test_interval=found.score.interval, interval_method=found.score.method, test_rows=len(plan.split.test),
         trials=trials.counts(), failures=failures(trials), rungs=check_rungs(trials, plan.rungs),
         model=str(folder / "model"), registered="", tracking=redacted(tracker.uri),
         experiment_id=tracker.experiment_id, run_id=tracker.parent, seconds=clock.elapsed, details=found.details,
         ended_by=trials.stop.value, formula=plan.space.objective.formula,
-        optimism=sign * (best.ending.value - found.score.value), candidates=candidates, baseline=baseline, extras=extras,
-        exports=exports, notes=list(notes(plan, folder, trials, repeats, candidates, extras)),
+        optimism=sign * (val - found.score.value), candidates=candidates, baseline=baseline, extras=extras,
+        exports=exports, notes=[*cut_short(best, row), *notes(plan, folder, trials, repeats, candidates, extras)],
         front=front(trials), hypervolume=covered(plan, trials),
     )
     tracker.flush()
@@ -270,6 +272,13 @@ def choose(trials: Trials, folder: Path) -> Trial:
     kinds = ", ".join(f"{number} {kind}" for kind, number in failures(trials).items())
     mend = f"see {folder / 'errors'}" if trials.counts()[State.FAILED] else "give more minutes, or lower schedule.max_epochs"
     raise NoUsableTrial(f"no trial came to a score ({counts or 'none started'}{'; ' + kinds if kinds else ''}); {mend}")
+
+
+def cut_short(trial: Trial, row: dict[str, Any]) -> Iterator[str]:
+    """Yield a line where the model is not that of the trial's last epoch."""
+    if row["epoch"] != trial.epoch:
+        yield (f"trial {trial.number} was cut short after epoch {trial.epoch}: model and validation score are those of epoch "
+               f"{row['epoch']}, the last rung; give more minutes")
 
 
 def card_of(plan: Plan, config: TrialConfig) -> Card:

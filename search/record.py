@@ -171,7 +171,8 @@ class Reader:
             raise ValueError(first["id"])
         self.folder, self.id, self.data = folder, first["id"], read_as(str, first["data"])
         self.space = found_again(read_space(read_as(Document, first["document"])), folder)
-        self.trials = Trials(self.space.objective.name, self.space.objective.mode, self.space.modes)
+        objective = self.space.objective
+        self.trials = Trials(objective.name, objective.mode, self.space.modes, self.space.schedule.rungs())
         self.about = read_as(About, first["about"]) if first.get("about") else None
         self.versions: dict[str, str] = {}
         self.origin: dict[str, str] = {}

@@ -70,7 +70,7 @@ class Tracker:
         self._check = check
         self.uri, self.name, self._space, self._id = uri, name, plan.space, record.id
         self._plan, self._trials = plan, record.trials
-        self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes)
+        self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes, plan.rungs)
         self._cover: Cover | None = None
         self._whole: set[int] = set()
         self._events: deque[Event] = deque()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,9 +86,11 @@ class Trials:
         metric: key of the objective in a reported row.
         mode: ``max`` or ``min``.
         modes: the mode of every objective by its key, where there are more than this one, the first.
+        rungs: epochs after which trials are compared and their weights are kept.
     """
 
-    def __init__(self, metric: str, mode: str, modes: Mapping[str, str] | None = None):
+    def __init__(self, metric: str, mode: str, modes: Mapping[str, str] | None = None, rungs: Collection[int] = ()):
+        self._rungs = rungs
         self.metric, self.mode, self.modes = metric, mode, modes or {metric: mode}
         self.stop: Stop | None = None  # what ended the search, once something has
         self._trials: dict[int, Trial] = {}
@@ -117,18 +119,30 @@ class Trials:
         return {state.value: len(self.ended(state)) for state in State}
 
     def ranked(self) -> list[Trial]:
-        """Return the trials with a score, best first: finished ones, then stopped ones by how far they came.
+        """Return the trials with a score, best first: finished ones, then stopped ones by the rung that they came to.
 
         Equal scores, common where there are few validation rows, are told apart by the further objectives, and then by
         the validation loss.
         """
 
         def score(trial: Trial) -> tuple[float, ...]:
-            row = {**trial.rows[-1], self.metric: trial.ending.value}
+            row = self.kept(trial)
             return *(-gain for gain in gains(row, self.modes)), row.get("loss", 0.0)
 
+        def far(trial: Trial) -> tuple[float, ...]:
+            return -self.kept(trial)["epoch"], *score(trial)
+
         pruned = [trial for trial in self.ended(State.PRUNED) if trial.ending.value is not None]
-        return sorted(self.ended(State.COMPLETE), key=score) + sorted(pruned, key=lambda trial: (-trial.epoch, *score(trial)))
+        return sorted(self.ended(State.COMPLETE), key=score) + sorted(pruned, key=far)
+
+    def kept(self, trial: Trial) -> dict[str, Any]:
+        """Return the row of the epoch whose weights are kept, with its objective.
+
+        That is the last one; of a trial that was cut short after a rung it is that of the rung, where others can be
+        compared with it.
+        """
+        at_rungs = [row for row in trial.rows if row["epoch"] in self._rungs] if trial.ending.state is State.PRUNED else []
+        return at_rungs[-1] if at_rungs else {**trial.rows[-1], self.metric: trial.ending.value}
 
     def best(self) -> Trial | None:
         """Return the best trial so far, or None: never a stopped one while a finished one exists."""

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from search.cli import main
-from search.endings import Ending, State
+from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem
-from search.finish import Outcome, choose, left_out
+from search.finish import Outcome, choose, cut_short, left_out
 from search.plan import make_plan
 from search.record import FILE, read_record
 from search.repeats import Job, Repeat, affordable, finalists, judged, makespan
@@ -96,6 +96,19 @@ def test_weights_that_are_not_those_that_were_written_are_left_out(tmp_path, dee
     assert [one.number for one in finalists(trials, tmp_path, FINISH)] == [2, 7] and choose(trials, tmp_path).number == 2
     [note] = left_out(trials, tmp_path)
     assert note == "trial 4 is left out: its weights are no longer those that were written, by their sha256"
+
+
+def test_what_was_cut_short_is_compared_and_scored_where_its_weights_are_kept():
+    """Both were stopped by the end of the time, the worse one two epochs later."""
+    trials = Trials("accuracy", "max", rungs=(2, 6))
+    for number, (last, step) in enumerate([(14, 0.07), (16, 0.04)]):
+        rows = [{"epoch": epoch, "accuracy": step * epoch, "loss": 1.0} for epoch in range(1, last + 1)]
+        trials.add(Trial(number, {}, TrialConfig(), rows, Ending(State.PRUNED, Kind.BUDGET, step * last)))
+    best = trials.best()
+    assert (best.number, trials.kept(best)["epoch"], trials.kept(best)["accuracy"]) == (0, 6, 0.07 * 6)
+    [note] = cut_short(best, trials.kept(best))
+    assert note.startswith("trial 0 was cut short after epoch 14: model and validation score are those of epoch 6, the last rung")
+    assert list(cut_short(TRIALS[0], trials.kept(TRIALS[0]))) == []
 
 
 class TestTheWinner:
