@@ -158,7 +158,7 @@ def test_a_latency_that_nothing_reaches_creates_no_search(space_file: Path, tmp_
 @pytest.mark.slow
 def test_a_search_with_a_limit_that_forbids_most_starts_no_forbidden_trial(space_file: Path, tmp_path: Path) -> None:
     architectures = "space.architecture={choice: [vgg16, simple_cnn, resnet18, densenet121]}"
-    space = load_space(space_file, [architectures, "limits.params_m=1", "budget.trials=6", "baseline={}"])
+    space = load_space(space_file, [architectures, "limits.params_m=1", "budget.trials=6", "space.image_size=32"])
     outcome = run_search(space, results=tmp_path / "results")
     started = [trial.config.architecture for trial in read_record(tmp_path / "results" / "tiny").trials]
     assert started == ["simple_cnn"] * 6 and outcome.trials["FAILED"] == 0
