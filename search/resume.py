@@ -11,7 +11,7 @@ from pathlib import Path
 from search import folder as folders
 from search import provenance
 from search.clock import Clock
-from search.endings import State, Stop
+from search.endings import Stop
 from search.errors import SpaceError
 from search.finish import Outcome
 from search.in_memory import found_again
@@ -154,7 +154,7 @@ def check_left(record: Record) -> None:
     budget, clock = record.space.budget, clock_of(record, record.spent)
     if budget.trials is not None and budget.trials <= len(record.trials):
         raise SpaceError(f"its {budget.trials} trials are done; give --trials +N, too", place=str(record.folder))
-    if clock.left <= min((trial.seconds for trial in record.trials.ended(State.COMPLETE)), default=0.0):
+    if clock.left <= record.trials.shortest():
         unit, mend = MORE[clock.tightest]
         what = f"its {getattr(budget, clock.tightest):g} {unit} leave no time for another trial"
         raise SpaceError(f"{what}; give more by {mend}", place=str(record.folder))

@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.clock import Clock
-from search.endings import Kind, State, Stop, decide, unscored
+from search.endings import Kind, Stop, decide, unscored
 from search.errors import EnvironmentProblem
 from search.loopback import died
 from search.space import Space
@@ -84,12 +84,12 @@ class OptunaSearcher(Searcher):
 
     def _spent(self) -> Stop | None:
         """Return what of the budget forbids another trial; of time also where none could finish in what is left."""
-        budget, finished = self._space.budget, [trial.trained for trial in self._trials.ended(State.COMPLETE)]
+        budget = self._space.budget
         if budget.trials is not None and len(self._trials) >= budget.trials:
             return Stop.TRIALS
         if budget.patience is not None and self._trials.since_best() >= budget.patience:
             return Stop.PATIENCE
-        return self._clock.tightest if self._clock.left <= min(finished, default=0) else None
+        return self._clock.tightest if self._clock.left <= self._trials.shortest() else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, asked = self._by_id[trial_id]

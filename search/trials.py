@@ -114,6 +114,10 @@ class Trials:
     def ended(self, state: State) -> list[Trial]:
         return [trial for trial in self if trial.ending is not None and trial.ending.state is state]
 
+    def shortest(self) -> float:
+        """Return the seconds that the quickest finished trial trained, 0 before there is one."""
+        return min((trial.trained for trial in self.ended(State.COMPLETE)), default=0.0)
+
     def counts(self) -> dict[str, int]:
         """Return how many trials ended in each state."""
         return {state.value: len(self.ended(state)) for state in State}

@@ -17,6 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import BadInput
 from trainables.models import KEY, MAPS, MODELS, OPTIONS, builder, options_of
 
+DECIDING = ("architecture", "image_size", "batch_size", "optimizer", "momentum", *OPTIONS)  # what of a trial its cost goes by
 MEMO = Path(__file__).parent / "models" / "costs.json"
 SIZES = sorted({*range(16, 513, 8), 28, 300})
 CHANNELS = (1, 3)
@@ -81,9 +82,6 @@ def cost(architecture: str, channels: int, outputs: int, size: int, *, maps: boo
     terms = known[str(channels)].get(str(size)) if usual and str(channels) in known else None
     terms = terms or affine(architecture, channels, size, **options)
     return Cost(*(fixed + each * outputs for fixed, each in zip(terms[::2], terms[1::2], strict=True)))
-
-
-DECIDING = ("architecture", "image_size", "batch_size", "optimizer", "momentum", *OPTIONS)  # what of a trial its cost goes by
 
 
 def figures(config: TrialConfig, channels: int, outputs: int, maps: bool | None = None) -> dict[str, float]:

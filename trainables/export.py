@@ -22,6 +22,7 @@ from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.arrays import Images
 from trainables.errors import BadInput
+from trainables.files import digest
 from trainables.models import KEY, MODELS, OPTIONS
 from trainables.models.normalize import network
 from trainables.tasks import Target, read_target
@@ -70,7 +71,7 @@ def read_model(folder: Path) -> tuple[nn.Module, Card]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise BadInput("there are no weights; export the model again", file=str(path))
-    if hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
+    if digest(path) != card.sha256:
         raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
     return rebuild(card, path), card
 

@@ -62,8 +62,8 @@ def is_whole(path: Path) -> bool:
 
 def remove_sealed(path: Path) -> None:
     """Remove ``path`` and its sha256."""
-    for file in (path, sealed_by(path)):
-        file.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    unseal(path)
 
 
 def weights_file(folder: str | Path, number: int) -> Path:
