@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +25,15 @@ from trainables.errors import BadInput
 from trainables.memory import USABLE
 from trainables.models import published
 
+SLOW_SECONDS, SLOW_BYTES = 10.0, 10e6  # reading that takes longer, and brings less a second, is worth a word
+
 
 @dataclass(frozen=True)
 class Plan:
     """A space beside its data, its networks and its machine, found to fit together.
 
-    ``networks`` are those that exist; ``impossible`` says why an architecture does not take an image size.
+    ``networks`` are those that exist; ``impossible`` says why an architecture does not take an image size,
+    ``reading`` how many seconds the rows took to be read.
     """
 
     space: Space
@@ -38,6 +43,7 @@ class Plan:
     networks: tuple[tuple[Network, Cost], ...]
     impossible: dict[tuple[str, int], str]
     rungs: tuple[int, ...]
+    reading: float = 0.0
 
     def residence(self) -> str:
         """Return in one line what the decoded images take and where they will be while trials train on them."""
@@ -64,9 +70,17 @@ class Plan:
     def warnings(self) -> tuple[str, ...]:
         """Lines for the user about what is allowed in space and data but hardly meant or never tried."""
         data, size = map(self.space.where, ("data.root", "space.image_size"))
-        found = [f"{data}: data: {warning}" for warning in self.catalog.targets.warnings]
+        found = [f"{data}: data: {warning}" for warning in (*self.catalog.targets.warnings, *self._slow())]
         found += [f"{size}: space.image_size: {reason}; these are never tried together" for reason in self.impossible.values()]
         return (*self.space.warnings, *found)
+
+
+    def _slow(self) -> Iterator[str]:
+        """Yield a line where image files come so slowly that a copy of them would pay."""
+        rate = getattr(self.catalog.pixels, "bytes", math.inf) / max(self.reading, 1e-9)
+        if self.reading > SLOW_SECONDS and rate < SLOW_BYTES:
+            what = f"reading {len(self.catalog):,} images took {self.reading:.0f} s, {rate / 1e6:.1f} MB a second"
+            yield f"{what}, and each start reads them twice; copy them to a disk of this machine"
 
 
 def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | None = None) -> Plan:
@@ -81,7 +95,9 @@ def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | N
     try:
         machine = machine or this_machine(space.resources)
         _check_budget(space, machine)
+        began = time.monotonic()
         catalog = scan(space.data) if catalog is None else catalog
+        reading = time.monotonic() - began
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
         _check_starts(space)
@@ -89,7 +105,7 @@ def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | N
         check_limits(space.limits, least(space, counted))
     except BadInput as problem:
         raise SpaceError.of(problem, space.where) from None
-    return Plan(space, catalog, parts, machine, tuple(counted), impossible, space.schedule.rungs())
+    return Plan(space, catalog, parts, machine, tuple(counted), impossible, space.schedule.rungs(), reading)
 
 
 def _check_budget(space: Space, machine: Machine) -> None:

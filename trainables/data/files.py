@@ -29,6 +29,7 @@ class Header:
     """What one look at a file's bytes tells."""
 
     hash: bytes
+    bytes: int
     width: int
     height: int
     grey: bool
@@ -36,10 +37,11 @@ class Header:
 
 @dataclass(frozen=True)
 class FilePixels:
-    """`Pixels` that are files on disk, and the hash of what stood in each when the rows were read."""
+    """`Pixels` that are files on disk, the hash of what stood in each when the rows were read, and the bytes of all."""
 
     paths: tuple[Path, ...] = field(repr=False)
     hashes: tuple[bytes, ...] = field(repr=False)
+    bytes: int
 
     def reader(self, cache: Path | None) -> Callable[[int], Image.Image]:
         """Return the function that decodes the file of a row; nothing is cached."""
@@ -85,7 +87,7 @@ def read_header(path: Path) -> Header | Unreadable:
     """Read a file once, hash it and check that it is an image; the reason where it is not."""
     try:
         content = path.read_bytes()
-        return Header(content_hash(content), *inspect(content))
+        return Header(content_hash(content), len(content), *inspect(content))
     except OSError as error:
         return Unreadable(error.strerror or str(error))
     except Unreadable as reason:
