@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import islice
@@ -32,6 +32,7 @@ from trainables.files import (
 
 SUMMARY = "search.json"
 LOCK = "lock"
+LEAST_FREE, LEAST_SHARE = 2**30, 0.02  # bytes of a disk, and the share of it: below both a search makes it no fuller
 STUDY = "optuna.db"
 
 
@@ -86,6 +87,19 @@ def unwritable(folder: Path) -> str | None:
     except OSError as problem:
         return f"folder {str(existing)!r} cannot be written ({problem.strerror})"
     return None
+
+
+def check_room(folder: Path, mend: str = "make room, or give another --results") -> None:
+    """Refuse to begin anything for the search in ``folder``, which need not be there yet, on a disk that is nearly full.
+
+    Raises:
+        EnvironmentProblem: names what is free and what must be, and the ``mend``.
+    """
+    disk = shutil.disk_usage(next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()))
+    least = min(LEAST_FREE, LEAST_SHARE * disk.total)
+    if disk.free < least:
+        what = f"{disk.free / 2**20:,.0f} MiB of its disk are free, and below {least / 2**20:,.0f} nothing is begun"
+        raise EnvironmentProblem(f"{folder}: {what}; {mend}")
 
 
 @contextmanager
@@ -234,15 +248,20 @@ def find(results: Path, name: str | None) -> Path:
 class Keeper:
     """Deletes the weights of trials that nobody will ask for and the checkpoints of one that ends, as each does.
 
+    Where the disk is nearly full all the same when a trial begins, ``stop`` is told, for which the search must stop.
+
     Those of the first trial, the baseline, are kept, those of a front, and those of as many of the best as may be trained
     again.
     """
 
-    def __init__(self, folder: Path, trials: Trials, top: int = 3):
-        self._folder, self._trials, self._keep = folder, trials, max(1, top)
+    def __init__(self, folder: Path, trials: Trials, top: int, stop: Callable[[EnvironmentProblem], None]):
+        self._folder, self._trials, self._keep, self._stop = folder, trials, max(1, top), stop
 
     def begin(self, trial: Trial) -> None:
-        """Do nothing: a trial begins without weights."""
+        try:
+            check_room(self._folder, f"make room and go on with `resume {self._folder.name}`")
+        except EnvironmentProblem as problem:
+            self._stop(problem)
 
     def epoch(self, trial: Trial, row: dict[str, Any]) -> None:
         """Do nothing: a running trial keeps its weights."""

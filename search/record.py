@@ -114,17 +114,6 @@ def without_passwords(value: Any) -> Any:
     return redacted(value) if isinstance(value, str) else value
 
 
-def check_data(record: Record, data: str) -> None:
-    """Refuse to go on with other rows than the record's trials were trained and compared on.
-
-    Raises:
-        EnvironmentProblem: the fingerprint ``data`` is not that of the record.
-    """
-    if data != record.data:
-        what = f"the images or labels under {str(record.space.data.root or record.space.data.source)!r} have changed since"
-        raise EnvironmentProblem(f"{what} the search {record.folder.name!r} began; put them back, or begin a new search")
-
-
 def open_private(path: Path) -> Any:
     """Open ``path`` for appending, unbuffered, for this user alone."""
     return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))

@@ -9,7 +9,8 @@ from typing import Any
 
 from search.errors import SpaceError
 from search.plan import make_plan
-from search.record import Record, check_data
+from search.record import Record
+from search.rows import check_rows
 from trainables.data import trial_data
 from trainables.errors import BadInput, NotFinite
 
@@ -51,7 +52,7 @@ def replay(record: Record, number: int, cache: Path) -> Iterator[Epoch]:
         raise SpaceError(f"trial {number} reported no epoch, so there is nothing to compare", place=str(record.folder))
     try:
         plan = make_plan(record.space)
-        check_data(record, plan.catalog.fingerprint)
+        check_rows(record, plan.catalog)
         [data] = trial_data(plan.catalog, plan.split, [trial.config.image_size], cache).values()
     except BadInput as problem:
         raise SpaceError.of(problem, record.space.where) from None

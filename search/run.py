@@ -21,10 +21,11 @@ from search.packing import Packing
 from search.plan import decode, make_plan
 from search.prior import gather
 from search.progress import Progress, Silent
-from search.record import Record, Recorder, begin_record, check_data
+from search.record import Record, Recorder, begin_record
 from search.repeats import Reserve, train_again
 from search.report import last_page
 from search.resources import cluster_machine
+from search.rows import check_rows, write_rows
 from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
@@ -75,12 +76,13 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     progress = progress or Silent()
     results = folder.parent
 
+    folders.check_room(folder)
     progress.phase("reading the data")
     uri = check_uri(tracking_uri(space, results, tracking))
     machine = cluster_machine(address, space.resources, progress.phase) if address else None
     plan = make_plan(space, machine, catalog)
     if record:
-        check_data(record, plan.catalog.fingerprint)
+        check_rows(record, plan.catalog)
     priors = gather(plan, results, sources, progress.note)
     packing = Packing(plan, results)
     plan = dataclasses.replace(plan, machine=packing.machine)
@@ -90,7 +92,9 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     with nullcontext() if record else folders.made(folder):
         if catalog is not None:
             keep(catalog, folder)
-        record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
+        if not record:
+            write_rows(folder, plan.catalog)
+            record = begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
         trials = record.trials
         with folders.summarised(folder, trials), output_to(folder / "search.log") as said, Interrupts(said) as interrupts:
             with (

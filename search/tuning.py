@@ -88,7 +88,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop, interrupts.leave):
         interrupts.listen()
         clock.gpus = machine.gpus
-        watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top))
+        watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top, interrupts.stop))
         searcher = OptunaSearcher(space, create_study(space, folder, priors, interrupts.stop), trials, clock, watchers, refuses,
                                   forbids, stop=interrupts.stop)
         scheduler = Asha(space)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from search.progress import Silent
+
 SPACE = """\
 name: {name}
 data: {{source: folder, root: {root}, test: 0.2, val: 0.2}}
@@ -26,6 +28,16 @@ schedule: {{max_epochs: {epochs}, grace_period: 1, reduction_factor: 2}}
 budget: {{trials: {trials}}}
 finish: {{top: 0}}
 """
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self, said: list[str]):
+        self._said = said
+
+    def phase(self, text: str) -> None:
+        self._said.append(text)
 
 
 def draw(label: int, generator: np.random.Generator, size: int = 16) -> np.ndarray:

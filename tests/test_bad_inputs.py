@@ -381,10 +381,11 @@ CASES = {
     "B48 back-slash": csv_row("images\\1.png,yes,p0", "labels.csv:14: no image 'images\\\\1.png' under"),
     "B51 changed before the search went on": begun(
         "resume", "tiny", problem=STOPPED, status=5, change=lambda folder: write_image(folder / "own" / "left" / "00.png", 7),
-        expected=("the images or labels under ", "own' have changed since the search 'tiny' began; put them back, or")),
+        expected=("the images or labels under ", "own' have changed since the search 'tiny' began (left/00.png is another image);"
+                  " put them back, or")),
     "B51 gone before the search went on": begun(
         "finish", "tiny", problem=STOPPED, status=5, change=lambda folder: (folder / "own" / "left" / "00.png").unlink(),
-        expected="own' have changed since the search 'tiny' began; put them back, or begin a new search"),
+        expected="own' have changed since the search 'tiny' began (left/00.png is gone); put them back, or begin a new search"),
     "B53 fraction": data(W["number with a point"]),
     "B53 too large": data(W["label of no class"]),
     "B53 negative": data((lambda root: test_data_wrong.aidea_with(root, "-1"), "train.csv:26: label -1 names no class")),

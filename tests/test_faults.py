@@ -13,13 +13,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from search import sqlite
+from search import folder, sqlite
 from search.errors import EnvironmentProblem, Interrupted, disk_is_full
 from search.folder import read_summary, summarised
+from search.record import read_record
+from search.resume import resume_search
+from search.run import run_search
 from search.space import load_space
 from search.study import create_study
-from search.trials import Trials
-from tests.invariants import query
+from search.trials import Trial, Trials
+from tests.conftest import Told
+from tests.invariants import check, query
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,6 +60,39 @@ def test_a_full_disk_is_one_line_whoever_meets_it(act: Callable[[], None], tmp_p
                 raise RuntimeError("a library's own words") from problem
     summary = read_summary(tmp_path)
     assert summary["state"] == "failed" and "the disk is full" in summary["reason"]
+
+
+class Fills(Told):
+    """Lets the disk pass for nearly full once trials run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        super().__init__([])
+        self._monkeypatch = monkeypatch
+
+    def epoch(self, trial: Trial, row: dict) -> None:
+        nearly_full(self._monkeypatch)
+
+
+def nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LEAST_FREE", 2**62)
+    monkeypatch.setattr(folder, "LEAST_SHARE", 1.0)
+
+
+def test_a_search_stops_before_the_disk_is_full(space_file, tmp_path, monkeypatch):
+    """It begins nothing more, and goes on once there is room; a new one creates nothing."""
+    space, results = load_space(space_file, ["budget.trials=8"]), tmp_path / "results"
+    said = "MiB of its disk are free, and below [0-9,]+ nothing is begun; make room and go on with `resume tiny`"
+    with monkeypatch.context() as patched, pytest.raises(EnvironmentProblem, match=said):
+        run_search(space, results=results, progress=Fills(patched))
+    assert len(before := read_record(results / "tiny").trials) < 8
+    with monkeypatch.context() as patched:
+        nearly_full(patched)
+        for act in (lambda: run_search(space, name="other", results=results), lambda: resume_search(results / "tiny")):
+            with pytest.raises(EnvironmentProblem, match="nothing is begun; make room, or give another --results"):
+                act()
+    assert not (results / "other").exists() and len(read_record(results / "tiny").trials) == len(before)
+    resume_search(results / "tiny")
+    check(results / "tiny", 8)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("ext4", "wal"), ("nfs4", "delete"), ("fuse.sshfs", "delete")])
