@@ -18,7 +18,7 @@ from search.loopback import give_token, private_ray
 from search.sections import Resources
 from trainables.errors import BadInput
 
-NODES_SECONDS, NODES_POLL_SECONDS = 60.0, 1.0  # that a cluster is given to come to have what a search asks for
+NODES_POLL_SECONDS = 1.0
 CODE = Path(__file__).parent.parent  # what workers must be able to import from, also where nothing is installed
 
 
@@ -106,7 +106,7 @@ def check_address(address: str) -> None:
 def cluster_machine(address: str, resources: Resources, say: Callable[[str], None] = lambda text: None) -> Machine:
     """Join the Ray cluster at ``address``, and return what trials may use of it.
 
-    Nodes may still be on their way: for so long as `NODES_SECONDS` they are waited for, after ``say`` was told so.
+    Nodes may still be on their way: for so long as ``resources`` say they are waited for, after ``say`` was told so.
 
     Raises:
         SpaceError: it is no address.
@@ -115,15 +115,15 @@ def cluster_machine(address: str, resources: Resources, say: Callable[[str], Non
     check_address(address)
     give_token()
     with _joined(f"the Ray cluster at {address!r}", address=address) as ray:
-        deadline, waiting = time.monotonic() + NODES_SECONDS, False
+        deadline, waiting = time.monotonic() + resources.wait_seconds, False
         while True:
             total = ray.cluster_resources()
             try:
                 return share_out(int(total.get("CPU", 0)), int(total.get("GPU", 0)), resources)
             except BadInput as problem:
                 if time.monotonic() >= deadline:
-                    what = f"{problem.key}: {problem.message}, or start more nodes"
-                    raise EnvironmentProblem(f"--address: {address!r}: after {NODES_SECONDS:.0f} s of waiting: {what}") from None
+                    what = f"after {resources.wait_seconds:g} s of waiting: {problem.key}: {problem.message}, or start more nodes"
+                    raise EnvironmentProblem(f"--address: {address!r}: {what}") from None
             if not waiting:
                 say("waiting for more nodes of the cluster")
             waiting = True

@@ -163,6 +163,7 @@ class Resources:
     trials_per_gpu: int = setting(
         1, "trials that share a GPU; auto for as many as were measured to fit", low=1, high=64, words=("auto",)
     )
+    wait_seconds: float = setting(60.0, "that a cluster is given to come to have as much", low=0, high=86_400)
 
 
 @dataclass(frozen=True)

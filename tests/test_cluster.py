@@ -16,14 +16,13 @@ import pytest
 
 from search.errors import EnvironmentProblem
 from search.plan import decode, make_plan
-from search.progress import Silent
 from search.resources import cluster_machine
 from search.resume import resume_search
 from search.run import run_search
 from search.space import load_space
 from search.tuning import session_of
 from tests.cluster import RAY, Cluster, Node, cluster
-from tests.conftest import write_space
+from tests.conftest import Told, write_space
 from tests.invariants import check
 from tests.test_resume import LONG, wait_for
 
@@ -94,25 +93,14 @@ def test_a_head_that_is_lost_ends_the_search_with_a_word(space_file, tmp_path):
 
 def test_a_cluster_that_has_too_little_is_waited_for_and_named(space_file, tmp_path, monkeypatch):
     """What is asked for may be on no node but is more than this machine has, too; nothing is created."""
-    monkeypatch.setattr("search.resources.NODES_SECONDS", 2.0)
     said = []
     with cluster(tmp_path / "cluster", workers=1) as nodes:
         for name, value in nodes.token.items():
             monkeypatch.setenv(name, value)
-        space = load_space(space_file, ["resources.gpus=3"])
+        space = load_space(space_file, ["resources={gpus: 3, wait_seconds: 2}"])
         with pytest.raises(EnvironmentProblem, match="after 2 s of waiting: resources.gpus: 3 asked for, but there are 0"):
             run_search(space, results=tmp_path / "results", address=nodes.address, progress=Told(said))
     assert "waiting for more nodes of the cluster" in said and not (tmp_path / "results").exists()
-
-
-class Told(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self, said: list[str]):
-        self._said = said
-
-    def phase(self, text: str) -> None:
-        self._said.append(text)
 
 
 def test_the_data_reaches_each_node_once(space_file, tmp_path, monkeypatch):
