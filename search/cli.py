@@ -94,11 +94,13 @@ def parser() -> argparse.ArgumentParser:
     add_name(resume)
     resume.add_argument("--trials", metavar="+N", type=more(int), help="so many more trials than it was given")
     resume.add_argument("--minutes", metavar="+M", type=more(float), help="so many more minutes than it was given")
+    add_force(resume)
     add_places(resume)
     add_set(resume, MOVED)
     finish = add(commands, "finish", finish_command)
     add_name(finish)
     finish.add_argument("--minutes", metavar="M", type=float, help="most minutes that it may take (default: what it takes)")
+    add_force(finish)
     add_places(finish)
     add_set(finish, MOVED)
     replay = add(commands, "replay", replay_command)
@@ -143,6 +145,10 @@ def add_set(command: argparse.ArgumentParser, what: str = "override a key of the
 def add_places(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store (default: SQLite in the results folder)")
     command.add_argument("--address", metavar="ADDR", help="Ray cluster to join (default: this machine)")
+
+
+def add_force(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--force", action="store_true", help="also with other code or packages than it was stopped with")
 
 
 def more(kind: type) -> Callable[[str], Any]:
@@ -228,7 +234,8 @@ def resume_command(given: argparse.Namespace) -> int:
     folder = folders.find(given.results, given.name)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = resume_search(folder, trials=given.trials, minutes=given.minutes, overrides=given.set,
-                                tracking=given.tracking_uri, address=given.address, progress=Progress(terminal))
+                                tracking=given.tracking_uri, address=given.address, progress=Progress(terminal),
+                                force=given.force)
     return show(outcome, given)
 
 
@@ -239,7 +246,7 @@ def finish_command(given: argparse.Namespace) -> int:
     folder = folders.find(given.results, given.name)
     with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
         outcome = finish_search(folder, minutes=given.minutes, overrides=given.set, tracking=given.tracking_uri,
-                                address=given.address, progress=Progress(terminal))
+                                address=given.address, progress=Progress(terminal), force=given.force)
     return show(outcome, given)
 
 
@@ -251,7 +258,7 @@ def replay_command(given: argparse.Namespace) -> None:
 
     folder = folders.find(given.results, given.name)
     record, epochs = read_record(folder), []
-    for line in changes(record):
+    for line, _ in changes(record):
         tell("note", line)
     for epoch in replay(record, given.trial, given.results / "cache"):
         epochs.append(epoch)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
+CODE = (Path(__file__).parent, Path(__file__).parent.parent / "trainables")
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pillow")
 
 
@@ -31,10 +33,24 @@ def uncommitted() -> str:
     return git("diff", "HEAD") or ""
 
 
+def code() -> str:
+    """Return 16 hexadecimal digits that name this project's own code, wherever it is installed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for folder in CODE:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def release(number: str) -> str:
+    """Return the version ``number`` without what tells builds of one release apart, such as ``+cpu``."""
+    return number.partition("+")[0]
+
+
 def tags() -> dict[str, str]:
-    """Return the git commit, whether the tree was clean, and the versions of Python, packages and system."""
+    """Return the code, its git commit, whether the tree was clean, and the versions of Python, packages and system."""
     head = commit()
-    found = {"git_commit": head, "git_clean": str(not uncommitted()).lower()} if head else {}
+    found = {"code": code(), **({"git_commit": head, "git_clean": str(not uncommitted()).lower()} if head else {})}
     system = {"machine": f"{platform.system()} {platform.machine()}", "processor": processor(), "command": " ".join(sys.argv)}
     return {**found, **{f"version_{name}": number for name, number in versions().items()}, **system}
 

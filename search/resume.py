@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,8 @@ MORE = {Stop.MINUTES: ("minutes", "--minutes +M"), Stop.GPU_HOURS: ("GPU-hours",
 
 @folders.private_files()
 def resume_search(folder: Path, *, trials: int | None = None, minutes: float | None = None, overrides: Sequence[str] = (),
-                  tracking: str | None = None, address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
+                  tracking: str | None = None, address: str | None = None, fit=None, progress: Progress | None = None,
+                  force: bool = False) -> Outcome:
     """Go on with the search in ``folder``: same study, rungs, MLflow runs and budget; unfinished trials come first.
 
     Args:
@@ -37,6 +38,7 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         minutes: how many more it may take.
         overrides: assignments ``KEY=VALUE`` of where its data is or what it may take; see `search.space.changeable`.
         tracking: MLflow tracking URI, needed where the one that the search was begun with holds a password.
+        force: whether it may go on with other code or packages than it was stopped with.
 
     Raises:
         SearchError: as `search.run.run_search`; also where another process has the search, or nothing is left to do.
@@ -52,23 +54,21 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
             check_left(record)
         if record.space.budget != before.space.budget:
             record.trials.extend()
-        tracking = whole_uri(record, tracking)
+        tracking, progress = whole_uri(record, tracking), progress or Silent()
+        check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
-        progress = progress or Silent()
-        for line in changes(record):
-            progress.phase(line)
         with mended_by_set():
             return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit)
 
 
 @folders.private_files()
 def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequence[str] = (), tracking: str | None = None,
-                  address: str | None = None, fit=None, progress: Progress | None = None) -> Outcome:
+                  address: str | None = None, fit=None, progress: Progress | None = None, force: bool = False) -> Outcome:
     """Finish the search in ``folder`` with the trials that it has; what was running counts up to its last report.
 
     Args:
         minutes: how many the finish may take; by default what it takes.
-        overrides: as for `resume_search`, as is ``tracking``.
+        overrides: as for `resume_search`, as are ``tracking`` and ``force``.
 
     Raises:
         SearchError: as `resume_search`; also where the search is complete.
@@ -81,7 +81,8 @@ def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequ
         if record.state == "complete":
             raise SpaceError("the search is complete; `best` shows what it found", place=str(folder))
         record = changed(record, overrides)
-        tracking = whole_uri(record, tracking)
+        tracking, progress = whole_uri(record, tracking), progress or Silent()
+        check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
         clock = Clock(minutes and record.spent + 60 * minutes, spent=record.spent, over=True)
         with mended_by_set():
@@ -160,15 +161,31 @@ def check_left(record: Record) -> None:
         raise SpaceError(f"{what}; give more by {mend}", place=str(record.folder))
 
 
-def changes(record: Record) -> Iterator[str]:
-    """Yield a line on each thing that is not as it was when the search was stopped."""
+def check_changes(record: Record, force: bool, say: Callable[[str], None]) -> None:
+    """Refuse to go on with other code or releases than the search was stopped with; ``say`` what else is not as it was.
+
+    Raises:
+        SpaceError: names them, unless ``force``, by which they are only said.
+    """
+    found = list(changes(record))
+    grave = [line for line, is_grave in found if is_grave]
+    if grave and not force:
+        mend = "trials may not compare; go on with what it was, or with --force"
+        raise SpaceError(f"{', '.join(grave)}: {mend}", place=str(record.folder))
+    for line, _ in found:
+        say(line)
+
+
+def changes(record: Record) -> Iterator[tuple[str, bool]]:
+    """Yield a line on each thing that is not as it was when the search was stopped, and whether trials may not compare."""
     versions = provenance.versions()
     for name, before in record.versions.items():
-        if (now := versions.get(name)) != before:
-            yield f"{name} was {before} and is {now}: numbers may differ in their last digits"
-    before, now = record.origin.get("git_commit"), provenance.commit()
-    if before and now and before != now:
-        yield f"the code was at commit {before:.10} and is at {now:.10}: numbers may differ"
+        if (now := versions.get(name, "not known")) != before:
+            yield f"{name} was {before} and is {now}", provenance.release(before) != provenance.release(now)
+    if record.origin.get("code", now := provenance.code()) != now:
+        before, now = record.origin.get("git_commit"), provenance.commit()
+        commits = f" (commit {before:.10}, now {now:.10})" if before and now and before != now else ""
+        yield f"the code of this tool has changed{commits}", True
     path = record.space.path
     if path.is_file() and redacted(path.read_text(errors="replace")) != record.space.text:
-        yield f"{path} was edited since: the search goes on with what it began with"
+        yield f"{path} was edited since: the search goes on with what it began with", False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,10 +22,10 @@ from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.folder import held
 from search.plan import make_plan
 from search.record import FILE, Recorder, begin_record, read_record
-from search.resume import changed, changes, resume_search
+from search.resume import changed, changes, finish_search, resume_search
 from search.run import run_search
 from search.space import load_space
-from tests.conftest import write_images, write_space
+from tests.conftest import Told, write_images, write_space
 from tests.invariants import MARK, alive, check, query
 from tests.test_status import write_record
 
@@ -76,14 +77,34 @@ def test_killed_and_resumed(space_file, tmp_path):
 def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
     record = begin_record(tmp_path, load_space(space_file), "fingerprint")
     record = dataclasses.replace(record, versions={**provenance.versions(), "torch": "1.0"})
-    [line] = changes(record)
-    assert line.startswith("torch was 1.0 and is ") and line.endswith("numbers may differ in their last digits")
-    record = dataclasses.replace(record, origin={"git_commit": "0123456789abcdef"})
-    assert len(list(changes(record))) == (2 if provenance.commit() else 1)
-    for line in list(changes(record))[1:]:
-        assert line == f"the code was at commit 0123456789 and is at {provenance.commit():.10}: numbers may differ"
+    now = provenance.versions()["torch"]
+    assert list(changes(record)) == [(f"torch was 1.0 and is {now}", True)]
+    record = dataclasses.replace(record, versions={"torch": f"{provenance.release(now)}+other"})
+    assert list(changes(record)) == [(f"torch was {provenance.release(now)}+other and is {now}", False)]
+    record = dataclasses.replace(record, versions={}, origin={"code": provenance.code(), "git_commit": "0123456789abcdef"})
+    assert not list(changes(record))
+    record = dataclasses.replace(record, origin={"code": "another", "git_commit": "0123456789abcdef"})
+    [(line, grave)] = changes(record)
+    commits = f" (commit 0123456789, now {head:.10})" if (head := provenance.commit()) else ""
+    assert line == f"the code of this tool has changed{commits}" and grave
     space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
-    assert "was edited since: the search goes on with what it began with" in list(changes(record))[-1]
+    line, grave = list(changes(record))[-1]
+    assert "was edited since: the search goes on with what it began with" in line and not grave
+
+
+@pytest.mark.parametrize("again", [resume_search, finish_search])
+def test_another_release_is_refused_unless_forced(again, space_file, tmp_path, monkeypatch):
+    folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
+    before, number = (folder / FILE).read_bytes(), provenance.versions()["optuna"]
+    monkeypatch.setattr(provenance, "versions", lambda: {**read_record(folder).versions, "optuna": "4.9"})
+    mend = "trials may not compare; go on with what it was, or with --force"
+    with pytest.raises(SpaceError, match=re.escape(f"optuna was {number} and is 4.9: {mend}")):
+        again(folder)
+    assert (folder / FILE).read_bytes() == before
+    said = []
+    with pytest.raises(SpaceError, match="data.root"):
+        again(folder, force=True, overrides=["data.root=/nowhere"], progress=Told(said))
+    assert f"optuna was {number} and is 4.9" in said
 
 
 MOVED = ["data.root=elsewhere", "resources.cpus_per_trial=3", "budget.patience=7", "budget.trials=null",
