@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainables.checkpoint import Checkpoint
 
-SECONDS = 2.0  # between two checkpoints, at least: what a killed trial has to do again
+SECONDS = 0.1  # between two checkpoints, at least: what a killed trial has to do again
 SHARE = 0.02  # of a trial's time that they may take at most
 
 

@@ -3,9 +3,9 @@
     python -m tests.faults                      # all of them
     python -m tests.faults F1 F3 --repetitions 10
 
-Each repetition is a search of 6 trials in processes of its own. Afterwards `tests.invariants.check` looks whether all holds
-that must. The numbers are those of FAULTS.md's table; a row says what the fault cost in the worst repetition. Some need
-root, or a minute's silence of a server.
+Each repetition is a search of 6 trials (60 in L8) in processes of its own. Afterwards `tests.invariants.check` looks whether
+all holds that must. The numbers are those of FAULTS.md's tables; a row says what the fault cost in the worst repetition. Some
+need root, or a minute's silence of a server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from random import Random
 
 from search.record import FILE, read_record
 from tests.cluster import cluster
-from tests.faults.searches import MOMENTS, Search, Toll
+from tests.faults.searches import MOMENTS, TRIALS, Search, Toll
 from tests.invariants import MARK
 from tests.mlflow_server import served
 from trainables.files import checkpoint_epochs, checkpoint_folder
@@ -36,6 +36,7 @@ from trainables.files import checkpoint_epochs, checkpoint_folder
 LOCKED_SECONDS = 25  # MLflow waits for 20
 DISK = 48 * 2**20
 AT_ONCE = 4
+LONG_TRIALS, LONG_KILLS = 60, 12
 
 Fault = Callable[[Path, Random, ExitStack], Search]
 
@@ -58,8 +59,18 @@ def resumed(search: Search) -> Search:
 
 def killed(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL of the driver, up to three times in one search."""
-    search = Search(place)
-    for epochs in sorted(random.sample(range(*MOMENTS), random.randint(1, 3))):
+    return killed_at(Search(place), random.sample(range(*MOMENTS), random.randint(1, 3)))
+
+
+def soaked(place: Path, random: Random, stack: ExitStack) -> Search:
+    """SIGKILL of the driver, again and again in one long search."""
+    least = LONG_TRIALS * MOMENTS[1] // TRIALS  # epochs that it has at any rate
+    return killed_at(Search(place, trials=LONG_TRIALS), random.sample(range(MOMENTS[0], least), LONG_KILLS))
+
+
+def killed_at(search: Search, moments: Sequence[int]) -> Search:
+    """SIGKILL of the driver whenever the record holds as many epochs as one of ``moments``."""
+    for epochs in sorted(moments):
         search.wait(epochs)
         search.kill()
         search.note()
@@ -250,6 +261,7 @@ CASES = {
     "F21": Case(f"MLflow's SQLite file locked for {LOCKED_SECONDS} s", store_locked, "not measured"),
     "F22": Case(f"{AT_ONCE} searches at once on a fresh store", at_once, "0 of 8, store broken"),
     "F26": Case("results folder moved", moved, "writes to the old place"),
+    "L8": Case(f"kill -9 of the driver, {LONG_KILLS} times in {LONG_TRIALS} trials", soaked, "not measured"),
 }
 
 

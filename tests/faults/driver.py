@@ -14,7 +14,7 @@ from search.errors import SearchError
 from trainables import trial
 
 EPOCHS_FILE = "SEARCH_TEST_EPOCHS"  # environment variable: where each trained epoch is noted
-EPOCH_SECONDS = 0.15
+EPOCH_SECONDS = 0.2
 
 
 def fit(config, data, start=None, *, epochs: str):

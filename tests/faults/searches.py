@@ -44,8 +44,9 @@ class Toll:
 class Search:
     """A search in a folder of its own, in a process whose children are known by a mark."""
 
-    def __init__(self, place: Path, *arguments: str, name: str = "tiny", store: Path | None = None, **environment: str):
-        self.place, self.results, self.name, self.store = place, place / "results", name, store
+    def __init__(self, place: Path, *arguments: str, name: str = "tiny", store: Path | None = None, trials: int = TRIALS,
+                 **environment: str):
+        self.place, self.results, self.name, self.store, self._trials = place, place / "results", name, store, trials
         self.mark, self.statuses, self.errors = str(place), [], ""
         self.before: Record | None = None
         self.known: list[dict[str, Any]] = []
@@ -56,7 +57,7 @@ class Search:
         self._seconds: list[float] = []
         if not (place / "images").exists():
             write_images(place / "images")
-            (place / "tiny.yaml").write_text(SPACE.format(root=place / "images", trials=TRIALS))
+            (place / "tiny.yaml").write_text(SPACE.format(root=place / "images", trials=trials))
         self._start("run", "--space", str(place / "tiny.yaml"))
 
     @property
@@ -123,7 +124,7 @@ class Search:
         """Count what the fault has cost, once the search has ended."""
         broken = ""
         try:
-            check(self.folder, TRIALS, before=self.before, errors=self.errors, mark=self.mark, store=self.store)
+            check(self.folder, self._trials, before=self.before, errors=self.errors, mark=self.mark, store=self.store)
         except AssertionError as problem:
             broken = (str(problem).splitlines() or ["an invariant"])[0]
         record = read_record(self.folder)
@@ -140,5 +141,5 @@ class Search:
         rows = query(store, f"select count(*) from metrics where run_uuid in (select r.run_uuid {of_search}) "
                             "group by run_uuid, key, step", record.id)
         runs = query(store, f"select r.status {of_search}", record.id)
-        orphans = max(0, len(runs) - TRIALS - 1) + sum(status == "RUNNING" for (status,) in runs)
+        orphans = max(0, len(runs) - self._trials - 1) + sum(status == "RUNNING" for (status,) in runs)
         return sum(count - 1 for (count,) in rows), orphans + len(alive(self.mark))
