@@ -36,10 +36,10 @@ def test_load_counts_every_row():
     done = subprocess.run([sys.executable, "-m", "tests.benchmarks.load", "--quick"], cwd=ROOT, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    untracked, tracked, reports, writers = json.loads(done.stdout.splitlines()[-1])
+    untracked, tracked, reports, busy, writers = json.loads(done.stdout.splitlines()[-1])
     assert untracked["trials"] == tracked["trials"] == 12 and untracked["every_row_there"] is None
     assert tracked["every_row_there"] and writers["every_row_there"] and reports["every_row_there"]
-    assert reports["at_a_time"] == 4
+    assert reports["at_a_time"] == 4 and busy["trials"] == 32
 
 
 def test_search_quality_replays_a_search():

@@ -3,7 +3,7 @@ every row arrives.
 
 Each way is a process of its own: `untracked` without MLflow, `tracked` with MLflow on SQLite, both with Optuna's storage, the
 record and ASHA, two trials at a time on two cores; `reports`, 64 trials at a time that report 15 numbers each second, with
-MLflow on SQLite; `writers`, eight searches' writers on one SQLite store.
+MLflow on SQLite; `busy`, 16 trials at a time that wait a second each; `writers`, eight searches' writers on one SQLite store.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ EPOCHS = 3
 MILLISECONDS = {"untracked": 150, "tracked": 200}  # what a trial may cost on two cores
 MEGABYTES, KILOBYTES_A_TRIAL = 1200, 100  # the driver's memory, and its growth
 WRITERS = 8
+BUSY_AT_A_TIME, BUSY_SECONDS, BUSY_SHARE = 16, 1.0, 0.20  # trials, what each takes, and what else may go by
 AT_A_TIME, REPORTS, NUMBERS, LAG_SECONDS, MEETING_SECONDS = 64, 60, 15, 1.0, 600
 MEETING = "LOAD_MEETING"  # environment variable: the folder in which trials meet, named by how many there will be
 
 
 @dataclass
 class Growth(Stamps):
-    """Notes, too, how much memory the driver has as trials end, in bytes."""
+    """Notes, too, how much memory the driver has as trials end, in bytes, and how many files it has open."""
 
     memory: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
 
     def end(self, trial: Any) -> None:
         super().end(trial)
         resident = int(Path("/proc/self/statm").read_text().split()[1])
         self.memory.append(resident * os.sysconf("SC_PAGE_SIZE"))
+        self.files.append(len(os.listdir("/proc/self/fd")))
 
 
 @dataclass
@@ -97,6 +100,23 @@ def reports(trials: int, epochs: int) -> dict[str, Any]:
                 "lag_most": round(max(within), 3), "every_row_there": every_row_there(place, folder)}
 
 
+def one_second(config: Any, data: Any):
+    """Be the training loop of a trial that takes `BUSY_SECONDS`."""
+    time.sleep(BUSY_SECONDS)
+    yield Epoch(1)
+
+
+def busy(trials: int) -> dict[str, Any]:
+    """Let trials that wait follow each other, `BUSY_AT_A_TIME` of them at once; return what went by beside the waiting."""
+    from search.resources import Machine
+
+    stamps = Stamps([], [])
+    with searched(trials, 1, False, stamps, one_second, Machine(BUSY_AT_A_TIME, 0, 1, 0, BUSY_AT_A_TIME)):
+        each = seconds_a_trial(stamps.ends, BUSY_AT_A_TIME)
+        return {"trials": len(stamps.ends), "at_a_time": BUSY_AT_A_TIME, "ms_a_trial": round(1e3 * each, 1),
+                "overhead": round(each * BUSY_AT_A_TIME / BUSY_SECONDS - 1, 2)}
+
+
 def search(trials: int, tracked: bool) -> dict[str, Any]:
     """Search in this process; return what it cost, and whether MLflow's rows are the record's."""
     from search.record import FILE
@@ -110,6 +130,7 @@ def search(trials: int, tracked: bool) -> dict[str, Any]:
             "ms_a_trial": round(1e3 * seconds_a_trial(growth.ends), 1),
             "memory_mb": round(max(growth.memory) / 2**20),
             "growth_kb_a_trial": round((growth.memory[-1] - growth.memory[tail]) / 1024 / (trials - tail), 1),
+            "files_open": [growth.files[tail], growth.files[-1]],
             "record_kb_a_trial": round((folder / FILE).stat().st_size / 1024 / trials, 2),
             "disk_kb_a_trial": round(files / 1024 / trials, 1),
             "every_row_there": every_row_there(place, folder) if tracked else None,
@@ -212,13 +233,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--quick", action="store_true", help="a few trials: does it still run?")
-    parser.add_argument("--one", choices=["untracked", "tracked", "reports", "writers"])
+    parser.add_argument("--one", choices=["untracked", "tracked", "reports", "busy", "writers"])
     given = parser.parse_args()
     trials = 12 if given.quick and not given.one else given.trials
     if given.one:
         with contextlib.redirect_stdout(sys.stderr):
             if given.one == "reports":
                 found = reports(min(trials, AT_A_TIME), 10 if given.quick else REPORTS)
+            elif given.one == "busy":
+                found = busy(trials)
             else:
                 found = writers(trials) if given.one == "writers" else search(trials, given.one == "tracked")
         return print(json.dumps(found))
@@ -234,6 +257,9 @@ def main() -> None:
                               *(["--quick"] if given.quick else []))
     reached = found["every_row_there"] and found["lag_p99"] <= LAG_SECONDS and found["reports_a_second"] >= 0.98 * at_a_time
     results.append({"benchmark": "load reports", "reached": reached, **found})
+    print(f"  {results[-1]}", flush=True)
+    found = common.in_process("tests.benchmarks.load", "--one", "busy", "--trials", max(32, trials))
+    results.append({"benchmark": "load busy", "most": BUSY_SHARE, "reached": found["overhead"] <= BUSY_SHARE, **found})
     print(f"  {results[-1]}", flush=True)
     found = common.in_process("tests.benchmarks.load", "--one", "writers", "--trials", max(2, trials // 100))
     results.append({"benchmark": "load writers", "reached": found["every_row_there"], **found})

@@ -137,9 +137,9 @@ def stock(trials: int, epochs: int) -> Stamps:
 
 # Both
 
-def seconds_a_trial(stamps: list[float]) -> float:
-    """Return the mean time between trials' ends, without those that waited for the first workers."""
-    return (stamps[-1] - stamps[2 * CONCURRENT]) / (len(stamps) - 2 * CONCURRENT - 1)
+def seconds_a_trial(stamps: list[float], skip: int = 2 * CONCURRENT) -> float:
+    """Return the mean time between trials' ends, without the first, which waited for workers."""
+    return (stamps[-1] - stamps[skip]) / (len(stamps) - skip - 1)
 
 
 def seconds_a_report(stamps: list[float]) -> float:
