@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from search.errors import EnvironmentProblem
 from search.record import Record
 from trainables.data import Catalog
@@ -26,9 +24,7 @@ def write_rows(folder: Path, catalog: Catalog) -> None:
 
 
 def rows(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
-    groups = catalog.groups or ("",) * len(catalog)
-    sealed = np.zeros(len(catalog), bool) if catalog.sealed is None else catalog.sealed
-    for name, content, *target in zip(catalog.names, catalog.hashes, catalog.targets.marks(), groups, sealed.tolist()):
+    for name, (content, *target) in zip(catalog.names, catalog.rows()):
         yield name, content.hex(), hashlib.blake2b(repr(target).encode(), digest_size=8).hexdigest()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -74,6 +74,12 @@ class Catalog:
         """Return the stratum of each row, int64 (N,); in classification its class."""
         return self.targets.labels
 
+    def rows(self) -> Iterator[tuple[bytes, Any, str, bool]]:
+        """Yield what tells each row from others: content hash, target, group, and whether the source keeps it for the test."""
+        groups = self.groups or ("",) * len(self)
+        sealed = np.zeros(len(self), bool) if self.sealed is None else self.sealed
+        return zip(self.hashes, self.targets.marks(), groups, sealed.tolist())
+
     def counts(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the rows of each stratum, int64 (strata,), among ``rows`` or among all."""
         return np.bincount(self.labels if rows is None else self.labels[rows], minlength=len(self.targets.strata))
@@ -86,9 +92,7 @@ def content_hash(content: bytes | memoryview) -> bytes:
 
 def fingerprint(catalog: Catalog) -> str:
     """Return 16 hexadecimal digits over classes, channels and the sorted rows (content, target, group, sealed)."""
-    groups = catalog.groups or ("",) * len(catalog)
-    sealed = np.zeros(len(catalog), bool) if catalog.sealed is None else catalog.sealed
     digest = hashlib.blake2b(repr((catalog.target.names, catalog.channels)).encode(), digest_size=8)
-    for row in sorted(zip(catalog.hashes, catalog.targets.marks(), groups, sealed.tolist())):
+    for row in sorted(catalog.rows()):
         digest.update(repr(row).encode())
     return digest.hexdigest()
