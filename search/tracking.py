@@ -98,23 +98,28 @@ class Tracker:
             found = self._find(experiment)
             if (parent := found.pop(None, None)) and not self._ahead(parent, found, record):
                 self._go_on(parent, found, record)
-                return experiment, parent.info.run_id
-            for run in self._made(experiment):
-                self.client.delete_run(run.info.run_id)
-            return experiment, self._create_parent(experiment, plan)
+            else:
+                for run in self._made(experiment):
+                    self.client.delete_run(run.info.run_id)
+                parent = self._create_parent(experiment, plan)
+            self._log_texts(parent.info.run_id)
+            return experiment, parent.info.run_id
 
-    def _create_parent(self, experiment: str, plan: Plan) -> str:
+    def _create_parent(self, experiment: str, plan: Plan) -> Run:
         tags = {**provenance.tags(), "search": self.name, "search_id": self._id, "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
         tags = {name: redacted(value) for name, value in tags.items()}
-        run = self.client.create_run(experiment, run_name=self.name, tags=tags)
+        return self.client.create_run(experiment, run_name=self.name, tags=tags)
+
+    def _log_texts(self, run: str) -> None:
+        """Log what the search is made from, but for what is there already: a start may have ended in the middle of it."""
+        there = {file.path for file in self.client.list_artifacts(run)}
         texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
                  "uncommitted.diff": provenance.uncommitted()}
         for name, text in texts.items():
-            if text:
-                self.client.log_text(run.info.run_id, redacted(text), name)
-        return run.info.run_id
+            if text and name not in there:
+                self.client.log_text(run, redacted(text), name)
 
     def _find(self, experiment: str) -> dict[int | None, Run]:
         """Return the runs that this search has made, by the number of their trial; the parent run under None."""

@@ -275,6 +275,19 @@ def test_a_store_has_its_name_only_once_it_is_whole(space_file, tmp_path):
     assert not part.exists()
 
 
+def test_what_a_start_could_not_log_the_next_one_does(space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "tiny")
+    uri, place = default_uri(tmp_path / "results"), tmp_path / "results" / "artifacts"
+    place.touch()
+    with pytest.raises((OSError, EnvironmentProblem)):
+        search.tracked(uri)
+    place.unlink()
+    with search.tracked(uri) as tracker:
+        found = [file.path for file in tracker.client.list_artifacts(tracker.parent)]
+    assert {"space.yaml", "space_used.json"} <= set(found)
+    assert query(tmp_path / "results" / "mlflow.db", "select count(*) from runs") == [(1,)]
+
+
 def test_tables_that_cannot_be_used_are_named(space_file, tmp_path):
     """Some other program was killed while it made them."""
     search = Search(space_file, tmp_path / "results" / "again")
