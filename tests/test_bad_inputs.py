@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -180,9 +181,16 @@ def begun(*words: str, expected: str | Sequence[str], status: int = 2, problem: 
     return Case(make, expected, status)
 
 
-def other_version(folder: Path) -> None:
-    path = folder / "results" / "tiny" / "record.jsonl"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99', 1))
+def recorded(pattern: str, other: str) -> Callable[[Path], object]:
+    """Return what puts ``other`` for the first place in a search's record that ``pattern`` matches."""
+
+    def change(folder: Path) -> None:
+        path = folder / "results" / "tiny" / "record.jsonl"
+        text, count = re.subn(pattern, other, path.read_text(), count=1)
+        assert count == 1
+        path.write_text(text)
+
+    return change
 
 
 def finished(folder: Path, images: Path) -> Sequence[str]:
@@ -335,8 +343,13 @@ CASES = {
         "resume", "tiny", "--minutes", "+5", expected="tiny: its 3 trials are done; give --trials +N, too"),
     "B35 out of time": begun("resume", "tiny", "--trials", "+5", "--set", "budget.minutes=1.6",
                              expected="its 1.6 minutes leave no time for another trial; give more by --minutes +M"),
-    "B35 another version": begun("resume", "tiny", problem=STOPPED, change=other_version,
+    "B35 another version": begun("resume", "tiny", problem=STOPPED, change=recorded('"format": 1', '"format": 99'),
                                  expected="record.jsonl:1: damaged: format 99 is not that of this version, 1; put back a copy"),
+    "B35 another release": begun(
+        "resume", "tiny", problem=STOPPED, change=recorded('"optuna": "[^"]*"', '"optuna": "4.9"'),
+        expected=("tiny: optuna was 4.9 and is ", ": trials may not compare; go on with what it was, or with --force")),
+    "B35 other code": begun("finish", "tiny", problem=STOPPED, change=recorded('"code": "[^"]*"', '"code": "other"'),
+                            expected="tiny: the code of this tool has changed: trials may not compare; go on with what it"),
     "B35 another space": begun("resume", "tiny", "--set", "space.dropout=0.2", problem=STOPPED, expected=(
         "--set space.dropout=0.2: space.dropout: stays as the search began with it, or its trials would not compare; ",
         "--set changes data.root, data.test_root, data.mask_root and what is under resources, budget, tracking")),
