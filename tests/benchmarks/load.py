@@ -29,6 +29,7 @@ from tests.benchmarks.tracking import SCORES, rows
 EPOCHS = 3
 MILLISECONDS = {"untracked": 150, "tracked": 200}  # what a trial may cost on two cores
 MEGABYTES, KILOBYTES_A_TRIAL = 1200, 100  # the driver's memory, and its growth
+RESTORE_SECONDS = 20  # in which 1,000 trials are taken over
 WRITERS = 8
 BUSY_AT_A_TIME, BUSY_SECONDS, BUSY_SHARE = 16, 1.0, 0.20  # trials, what each takes, and what else may go by
 AT_A_TIME, REPORTS, NUMBERS, LAG_SECONDS, MEETING_SECONDS = 64, 60, 15, 1.0, 600
@@ -133,8 +134,22 @@ def search(trials: int, tracked: bool) -> dict[str, Any]:
             "files_open": [growth.files[tail], growth.files[-1]],
             "record_kb_a_trial": round((folder / FILE).stat().st_size / 1024 / trials, 2),
             "disk_kb_a_trial": round(files / 1024 / trials, 1),
+            "restore_seconds": round(restored(folder), 2),
             "every_row_there": every_row_there(place, folder) if tracked else None,
         }
+
+
+def restored(folder: Path) -> float:
+    """Return how long a search in ``folder`` takes to read its record and to make its study anew."""
+    from search.record import read_record
+    from search.study import create_study
+
+    began = time.perf_counter()
+    record = read_record(folder)
+    study = create_study(record.space, folder)
+    study.restore(record.trials)
+    study.close()
+    return time.perf_counter() - began
 
 
 @contextlib.contextmanager
@@ -249,7 +264,8 @@ def main() -> None:
     for way, most in MILLISECONDS.items():
         found = common.in_process("tests.benchmarks.load", "--one", way, "--trials", trials)
         reached = (found["ms_a_trial"] <= most and found["memory_mb"] <= MEGABYTES
-                   and found["growth_kb_a_trial"] <= KILOBYTES_A_TRIAL and found["every_row_there"] is not False)
+                   and found["growth_kb_a_trial"] <= KILOBYTES_A_TRIAL and found["restore_seconds"] <= RESTORE_SECONDS
+                   and found["every_row_there"] is not False)
         results.append({"benchmark": f"load {way}", "most_ms_a_trial": most, "reached": reached, **found})
         print(f"  {results[-1]}", flush=True)
     at_a_time = 4 if given.quick else AT_A_TIME
