@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,20 +18,20 @@ from search.space import Space, values_of
 from trainables.config import TrialConfig
 from trainables.cost import Cost
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
+from trainables.data.files import FilePixels
 from trainables.data.residence import DEVICE_SHARE, describe, host_limit
 from trainables.errors import BadInput
 from trainables.memory import USABLE
 from trainables.models import published
 
-SLOW_SECONDS, SLOW_BYTES = 10.0, 10e6  # reading that takes longer, and brings less a second, is worth a word
+SLOW_SECONDS, SLOW_BYTES = 10.0, 10e6  # a disk that takes longer, and brings less a second, is worth a word
 
 
 @dataclass(frozen=True)
 class Plan:
     """A space beside its data, its networks and its machine, found to fit together.
 
-    ``networks`` are those that exist; ``impossible`` says why an architecture does not take an image size,
-    ``reading`` how many seconds the rows took to be read.
+    ``networks`` are those that exist; ``impossible`` says why an architecture does not take an image size.
     """
 
     space: Space
@@ -43,7 +41,6 @@ class Plan:
     networks: tuple[tuple[Network, Cost], ...]
     impossible: dict[tuple[str, int], str]
     rungs: tuple[int, ...]
-    reading: float = 0.0
 
     def residence(self) -> str:
         """Return in one line what the decoded images take and where they will be while trials train on them."""
@@ -70,17 +67,21 @@ class Plan:
     def warnings(self) -> tuple[str, ...]:
         """Lines for the user about what is allowed in space and data but hardly meant or never tried."""
         data, size = map(self.space.where, ("data.root", "space.image_size"))
-        found = [f"{data}: data: {warning}" for warning in (*self.catalog.targets.warnings, *self._slow())]
+        found = [f"{data}: data: {warning}" for warning in self.data_warnings]
         found += [f"{size}: space.image_size: {reason}; these are never tried together" for reason in self.impossible.values()]
         return (*self.space.warnings, *found)
 
 
-    def _slow(self) -> Iterator[str]:
-        """Yield a line where image files come so slowly that a copy of them would pay."""
-        rate = getattr(self.catalog.pixels, "bytes", math.inf) / max(self.reading, 1e-9)
-        if self.reading > SLOW_SECONDS and rate < SLOW_BYTES:
-            what = f"reading {len(self.catalog):,} images took {self.reading:.0f} s, {rate / 1e6:.1f} MB a second"
-            yield f"{what}, and each start reads them twice; copy them to a disk of this machine"
+    @property
+    def data_warnings(self) -> tuple[str, ...]:
+        """Those about the data: what its targets hold, and files that come so slowly that a copy of them would pay."""
+        found = list(self.catalog.targets.warnings)
+        if isinstance(pixels := self.catalog.pixels, FilePixels):
+            rate = pixels.bytes / max(pixels.seconds, 1e-9)
+            if pixels.seconds > SLOW_SECONDS and rate < SLOW_BYTES:
+                what = f"the disk took {pixels.seconds:.0f} s for {len(self.catalog):,} images, {rate / 1e6:.1f} MB a second"
+                found.append(f"{what}, and each start reads them twice; copy them to a disk of this machine")
+        return tuple(found)
 
 
 def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | None = None) -> Plan:
@@ -95,9 +96,7 @@ def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | N
     try:
         machine = machine or this_machine(space.resources)
         _check_budget(space, machine)
-        began = time.monotonic()
         catalog = scan(space.data) if catalog is None else catalog
-        reading = time.monotonic() - began
         parts = split(catalog, space.data.test, space.data.val, space.data.seed)
         _check_batches(space, len(parts.pool))
         _check_starts(space)
@@ -105,7 +104,7 @@ def make_plan(space: Space, machine: Machine | None = None, catalog: Catalog | N
         check_limits(space.limits, least(space, counted))
     except BadInput as problem:
         raise SpaceError.of(problem, space.where) from None
-    return Plan(space, catalog, parts, machine, tuple(counted), impossible, space.schedule.rungs(), reading)
+    return Plan(space, catalog, parts, machine, tuple(counted), impossible, space.schedule.rungs())
 
 
 def _check_budget(space: Space, machine: Machine) -> None:

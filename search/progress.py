@@ -77,7 +77,7 @@ class Progress(Silent):
     @contextmanager
     def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
         self._plan, self._trials, self._clock, self._machine = plan, trials, clock, Load(plan.machine)
-        for warning in plan.catalog.targets.warnings:
+        for warning in plan.data_warnings:
             self._print(f"warning: {warning}")
         if not self.console.is_terminal:
             yield

@@ -37,14 +37,14 @@ def code() -> str:
     """Return 16 hexadecimal digits that name this project's own code, wherever it is installed."""
     digest = hashlib.blake2b(digest_size=8)
     for folder in CODE:
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(folder.rglob("[!.]*.py")):
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def release(number: str) -> str:
-    """Return the version ``number`` without what tells builds of one release apart, such as ``+cpu``."""
-    return number.partition("+")[0]
+def release(name: str, number: str) -> str:
+    """Return the version ``number`` of ``name`` but for what stays within one release: ``+cpu``, and Python's last place."""
+    return number.rpartition(".")[0] if name == "python" else number.partition("+")[0]
 
 
 def tags() -> dict[str, str]:

@@ -57,6 +57,7 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         tracking, progress = whole_uri(record, tracking), progress or Silent()
         check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
+        folders.check_room(folder, f"make room and go on with `resume {folder.name}`")
         with mended_by_set():
             return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit)
 
@@ -181,11 +182,12 @@ def changes(record: Record) -> Iterator[tuple[str, bool]]:
     versions = provenance.versions()
     for name, before in record.versions.items():
         if (now := versions.get(name, "not known")) != before:
-            yield f"{name} was {before} and is {now}", provenance.release(before) != provenance.release(now)
-    if record.origin.get("code", now := provenance.code()) != now:
-        before, now = record.origin.get("git_commit"), provenance.commit()
-        commits = f" (commit {before:.10}, now {now:.10})" if before and now and before != now else ""
-        yield f"the code of this tool has changed{commits}", True
+            yield f"{name} was {before} and is {now}", provenance.release(name, before) != provenance.release(name, now)
+    before, now = record.origin.get("git_commit"), provenance.commit()
+    commits = f" (commit {before:.10}, now {now:.10})" if before and now and before != now else ""
+    code = record.origin.get("code")  # an earlier version noted the commit alone
+    if code != provenance.code() if code else commits:
+        yield f"the code of this tool has changed{commits}", bool(code)
     path = record.space.path
     if path.is_file() and redacted(path.read_text(errors="replace")) != record.space.text:
         yield f"{path} was edited since: the search goes on with what it began with", False

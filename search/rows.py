@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from search.errors import EnvironmentProblem
@@ -13,17 +14,20 @@ from trainables.data import Catalog
 from trainables.files import whole
 
 FILE = "rows.csv"
+Row = tuple[str, str, str]
 HEAD = ("image", "content", "target")
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # a file's name may be any bytes
 
 
-def write_rows(folder: Path, catalog: Catalog) -> None:
-    """Write the rows of ``catalog`` to a new search's ``folder``: names, and hashes of image and target."""
+def keep_rows(folder: Path, catalog: Catalog) -> None:
+    """Write the rows of ``catalog`` to a search's ``folder``, where they are not yet: names, and hashes of image and target."""
+    if (folder / FILE).exists():
+        return
     with whole(folder / FILE) as part, open(part, "w", **TEXT) as file:
         csv.writer(file).writerows([HEAD, *rows(catalog)])
 
 
-def rows(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def rows(catalog: Catalog) -> Iterator[Row]:
     for name, (content, *target) in zip(catalog.names, catalog.rows()):
         yield name, content.hex(), hashlib.blake2b(repr(target).encode(), digest_size=8).hexdigest()
 
@@ -44,19 +48,30 @@ def difference(folder: Path, catalog: Catalog) -> str:
     """Return in brackets the first row that differs and how many others do; nothing where that cannot be told."""
     try:
         with open(folder / FILE, **TEXT) as file:
-            before = {name: (content, target) for name, content, target in csv.reader(file)}
+            _, *known = [(name, content, target) for name, content, target in csv.reader(file)]
     except (OSError, ValueError, csv.Error):
         return ""
-    del before[HEAD[0]]
-    now = {name: (content, target) for name, content, target in rows(catalog)}
-    differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    if not differing:
+    before, now = unmatched(known, rows(catalog)), unmatched(rows(catalog), known)
+    names = list({**before, **now})
+    if not names:
         return ""
-    first, others = differing[0], len(differing) - 1
+    first, others = names[0], len(names) - 1
     if first not in now:
         what = "is gone"
     elif first not in before:
         what = "is new"
     else:
-        what = "is another image" if before[first][0] != now[first][0] else "has another label"
+        what = "is another image" if before[first][0] != now[first][0] else "is labelled otherwise"
     return f" ({first} {what}{f', and {others} more' if others else ''})"
+
+
+def unmatched(some: Iterable[Row], others: Iterable[Row]) -> dict[str, tuple[str, str]]:
+    """Return those of ``some`` rows, by name, whose image with this target is not among ``others``, whatever its name there."""
+    left = Counter((content, target) for _, content, target in others)
+    found = {}
+    for name, content, target in some:
+        if left[content, target]:
+            left[content, target] -= 1
+        else:
+            found[name] = content, target
+    return found

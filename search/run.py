@@ -25,7 +25,7 @@ from search.record import Record, Recorder, begin_record
 from search.repeats import Reserve, train_again
 from search.report import last_page
 from search.resources import cluster_machine
-from search.rows import check_rows, write_rows
+from search.rows import check_rows, keep_rows
 from search.space import Space
 from search.stores import check_uri, tracking_uri
 from search.table import write_table
@@ -76,7 +76,8 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     progress = progress or Silent()
     results = folder.parent
 
-    folders.check_room(folder)
+    if not record:
+        folders.check_room(folder)
     progress.phase("reading the data")
     uri = check_uri(tracking_uri(space, results, tracking))
     machine = cluster_machine(address, space.resources, progress.phase) if address else None
@@ -92,9 +93,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     with nullcontext() if record else folders.made(folder):
         if catalog is not None:
             keep(catalog, folder)
-        if not record:
-            write_rows(folder, plan.catalog)
-            record = begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
+        record = record or begin_record(folder, space, plan.catalog.fingerprint, plan.about, priors)
         trials = record.trials
         with folders.summarised(folder, trials), output_to(folder / "search.log") as said, Interrupts(said) as interrupts:
             with (
@@ -105,6 +104,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 progress.showing(plan, trials, clock),
             ):
                 recorder.start(space.budget, tracking, plan.machine)
+                keep_rows(folder, plan.catalog)
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))
                 with search_trials(plan, folder, data, trials, clock, interrupts, watchers, packing.refuses, screen.forbids,

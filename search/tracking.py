@@ -102,7 +102,7 @@ class Tracker:
                 for run in self._made(experiment):
                     self.client.delete_run(run.info.run_id)
                 parent = self._create_parent(experiment, plan)
-            self._log_texts(parent.info.run_id)
+            self._log_texts(parent)
             return experiment, parent.info.run_id
 
     def _create_parent(self, experiment: str, plan: Plan) -> Run:
@@ -112,11 +112,12 @@ class Tracker:
         tags = {name: redacted(value) for name, value in tags.items()}
         return self.client.create_run(experiment, run_name=self.name, tags=tags)
 
-    def _log_texts(self, run: str) -> None:
+    def _log_texts(self, parent: Run) -> None:
         """Log what the search is made from, but for what is there already: a start may have ended in the middle of it."""
+        run, began_here = parent.info.run_id, parent.data.tags.get("code") == provenance.code()
         there = {file.path for file in self.client.list_artifacts(run)}
         texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
-                 "uncommitted.diff": provenance.uncommitted()}
+                 "uncommitted.diff": began_here and provenance.uncommitted()}
         for name, text in texts.items():
             if text and name not in there:
                 self.client.log_text(run, redacted(text), name)

@@ -145,6 +145,8 @@ def test_a_full_disk_leaves_the_one_before(written, monkeypatch):
 
 def test_they_are_written_no_more_often_than_is_cheap(tmp_path, written, monkeypatch):
     found = read_checkpoint(written[0], 3)
+    monkeypatch.setattr(Saver, "took", 0.0)
+    monkeypatch.setattr(savers, "SECONDS", 60)
     saver = Saver(tmp_path / "new")
     saver(lambda: found)
     assert not (tmp_path / "new").exists()
@@ -154,3 +156,4 @@ def test_they_are_written_no_more_often_than_is_cheap(tmp_path, written, monkeyp
     saver(lambda: found)
     assert checkpoint_epochs(tmp_path / "new") == [3]
     saver(lambda: pytest.fail("the last one took too long for another"))
+    Saver(tmp_path / "next")(lambda: pytest.fail("also of another trial in this process"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import subprocess
 import sys
@@ -13,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import search
-from search import cli, plan
+from search import cli
 from search.finish import Outcome
-from search.plan import make_plan
 from search.space import load_space
 from search.status import Status
 
@@ -123,13 +121,3 @@ def test_a_dashboard_that_is_not_installed_is_named_with_its_command(tmp_path, m
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
     status, _, said = call(*options, capsys=capsys)
     assert status == 2 and "Optuna's dashboard is not installed; pip install optuna-dashboard" in said
-
-
-def test_files_that_come_slowly_are_said(space_file, monkeypatch):
-    assert not make_plan(load_space(space_file)).warnings
-    monkeypatch.setattr(plan, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(plan, "SLOW_BYTES", math.inf)
-    [warning] = make_plan(load_space(space_file)).warnings
-    rate = "reading 60 images took 0 s, [0-9.]+ MB a second, and each start reads them twice; copy them to a disk of this machine"
-    assert re.fullmatch(rf"{space_file}:\d+: data: {rate}", warning)
-    assert not make_plan(load_space(space_file, ["data={source: aoi}"])).warnings

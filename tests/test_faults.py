@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -80,16 +81,18 @@ def nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_search_stops_before_the_disk_is_full(space_file, tmp_path, monkeypatch):
     """It begins nothing more, and goes on once there is room; a new one creates nothing."""
-    space, results = load_space(space_file, ["budget.trials=8"]), tmp_path / "results"
+    one_at_a_time = f"resources.cpus_per_trial={len(os.sched_getaffinity(0))}"
+    space, results = load_space(space_file, ["budget.trials=8", one_at_a_time]), tmp_path / "results"
     said = "MiB of its disk are free, and below [0-9,]+ nothing is begun; make room and go on with `resume tiny`"
     with monkeypatch.context() as patched, pytest.raises(EnvironmentProblem, match=said):
         run_search(space, results=results, progress=Fills(patched))
     assert len(before := read_record(results / "tiny").trials) < 8
     with monkeypatch.context() as patched:
         nearly_full(patched)
-        for act in (lambda: run_search(space, name="other", results=results), lambda: resume_search(results / "tiny")):
-            with pytest.raises(EnvironmentProblem, match="nothing is begun; make room, or give another --results"):
-                act()
+        with pytest.raises(EnvironmentProblem, match="nothing is begun; make room, or give another --results"):
+            run_search(space, name="other", results=results)
+        with pytest.raises(EnvironmentProblem, match=said):
+            resume_search(results / "tiny")
     assert not (results / "other").exists() and len(read_record(results / "tiny").trials) == len(before)
     resume_search(results / "tiny")
     check(results / "tiny", 8)

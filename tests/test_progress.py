@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from search import gpus, load
+from search import plan as plans
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.load import Load
@@ -85,3 +88,18 @@ def test_gpus_are_what_their_driver_says(tmp_path, monkeypatch):
 
 def test_without_a_gpu_none_is_named(tmp_path: Path):
     assert "GPU" not in Load(Machine(2, 0, 1, 0, 2)).describe([])
+
+
+def test_files_that_come_slowly_are_said(space_file, monkeypatch):
+    """In what `check` prints and where a search begins."""
+    assert not make_plan(load_space(space_file)).warnings
+    monkeypatch.setattr(plans, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(plans, "SLOW_BYTES", math.inf)
+    [warning] = (plan := make_plan(load_space(space_file))).warnings
+    said = "the disk took 0 s for 60 images, [0-9.]+ MB a second, and each start reads them twice; copy them to a disk of this"
+    assert re.match(rf"{space_file}:\d+: data: {said}", warning)
+    paper = io.StringIO()
+    with Progress(paper).showing(plan, Trials("accuracy", "max"), Clock(300.0)):
+        pass
+    assert re.match(f"warning: {said}", paper.getvalue())
+    assert not make_plan(load_space(space_file, ["data={source: aoi}"])).warnings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -79,14 +80,21 @@ def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
     record = dataclasses.replace(record, versions={**provenance.versions(), "torch": "1.0"})
     now = provenance.versions()["torch"]
     assert list(changes(record)) == [(f"torch was 1.0 and is {now}", True)]
-    record = dataclasses.replace(record, versions={"torch": f"{provenance.release(now)}+other"})
-    assert list(changes(record)) == [(f"torch was {provenance.release(now)}+other and is {now}", False)]
+    build = f"{provenance.release('torch', now)}+other"
+    record = dataclasses.replace(record, versions={"torch": build, "python": "3.99.1"})
+    python = platform.python_version()
+    assert list(changes(record)) == [(f"torch was {build} and is {now}", False), (f"python was 3.99.1 and is {python}", True)]
+    record = dataclasses.replace(record, versions={"python": f"{python.rpartition('.')[0]}.99"})
+    [(_, grave)] = changes(record)
+    assert not grave
     record = dataclasses.replace(record, versions={}, origin={"code": provenance.code(), "git_commit": "0123456789abcdef"})
     assert not list(changes(record))
     record = dataclasses.replace(record, origin={"code": "another", "git_commit": "0123456789abcdef"})
     [(line, grave)] = changes(record)
     commits = f" (commit 0123456789, now {head:.10})" if (head := provenance.commit()) else ""
     assert line == f"the code of this tool has changed{commits}" and grave
+    earlier = dataclasses.replace(record, origin={"git_commit": "0123456789abcdef"})
+    assert list(changes(earlier)) == ([(line, False)] if head else [])
     space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
     line, grave = list(changes(record))[-1]
     assert "was edited since: the search goes on with what it began with" in line and not grave

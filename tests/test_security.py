@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import ipaddress
@@ -99,7 +100,8 @@ class Spy(Silent):
 
     def end(self, trial: object) -> None:
         self.addresses = listening(family(os.getpid()))
-        [session] = Path(tempfile.gettempdir()).glob(f"search-*/ray/session_*_{os.getpid()}")
+        # not by Path, which minds that another search's folder vanishes meanwhile
+        [session] = map(Path, glob.glob(f"{tempfile.gettempdir()}/search-*/ray/session_*_{os.getpid()}"))
         self.modes.add(session.parents[1].stat().st_mode & 0o777)
         self.token = os.environ["RAY_AUTH_TOKEN"]
         self.found += holding(session, CANARY) + holding(session, self.token)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -261,12 +260,10 @@ def test_schema_takes_the_shipped_spaces(path: Path) -> None:
     jsonschema.validate(load_space(path).as_dict(), json_schema(), cls=jsonschema.Draft202012Validator)
 
 
-def test_loading_is_quick_and_imports_no_heavy_library() -> None:
+def test_loading_imports_no_heavy_library() -> None:
     script = (
         "import sys; from search.space import load_space; load_space(sys.argv[1]);"
         "sys.exit(str({'torch', 'torchvision', 'ray', 'optuna', 'mlflow'} & set(sys.modules) or ''))"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script, str(SHIPPED[0])], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.strip() == ""
-    assert time.perf_counter() - start < 2

@@ -17,7 +17,7 @@ from search.folder import held, holder, write_summary
 from search.plan import make_plan
 from search.record import Recorder, begin_record
 from search.resources import Machine
-from search.rows import write_rows
+from search.rows import keep_rows
 from search.rung_table import RungRow, rung_table
 from search.space import load_space
 from search.status import status
@@ -39,7 +39,7 @@ def write_record(folder: Path, space_file: Path, *overrides: str, problem: BaseE
     folder.mkdir(parents=True)
     space = load_space(space_file, ["schedule.max_epochs=4", "schedule.reduction_factor=2", "budget.minutes=5", *overrides])
     plan = make_plan(space)
-    write_rows(folder, plan.catalog)
+    keep_rows(folder, plan.catalog)
     record = begin_record(folder, space, plan.catalog.fingerprint, plan.about)
     with suppress(Interrupted, EnvironmentProblem), Recorder(record, Clock(None, spent=90.0), print) as recorder:
         recorder.start(space.budget, None, MACHINE)

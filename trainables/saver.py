@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from trainables.checkpoint import Checkpoint
@@ -17,8 +17,14 @@ SHARE = 0.02  # of a trial's time that they may take at most
 class Saver:
     """Writes the checkpoints of one trial to ``folder``: every `SECONDS`, or as seldom as takes no more than `SHARE`."""
 
+    took: ClassVar[float] = 0.0  # seconds that the last one in this process took
+
     def __init__(self, folder: Path):
-        self._folder, self._due = folder, time.monotonic() + SECONDS
+        self._folder = folder
+        self._wait()
+
+    def _wait(self) -> None:
+        self._due = time.monotonic() + max(SECONDS, Saver.took / SHARE)
 
     def __call__(self, checkpoint: Callable[[], Checkpoint]) -> None:
         """Write what ``checkpoint`` returns, where it is time to.
@@ -32,5 +38,5 @@ class Saver:
         from trainables.checkpoint import write_checkpoint
 
         write_checkpoint(self._folder, checkpoint())
-        now = time.monotonic()
-        self._due = now + max(SECONDS, (now - began) / SHARE)
+        Saver.took = time.monotonic() - began
+        self._wait()

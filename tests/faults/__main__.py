@@ -28,7 +28,7 @@ from random import Random
 
 from search.record import FILE, read_record
 from tests.cluster import cluster
-from tests.faults.searches import MOMENTS, TRIALS, Search, Toll
+from tests.faults.searches import FIRST_RUNG, MOMENTS, Search, Toll
 from tests.invariants import MARK
 from tests.mlflow_server import served
 from trainables.files import checkpoint_epochs, checkpoint_folder
@@ -64,8 +64,7 @@ def killed(place: Path, random: Random, stack: ExitStack) -> Search:
 
 def soaked(place: Path, random: Random, stack: ExitStack) -> Search:
     """SIGKILL of the driver, again and again in one long search."""
-    least = LONG_TRIALS * MOMENTS[1] // TRIALS  # epochs that it has at any rate
-    return killed_at(Search(place, trials=LONG_TRIALS), random.sample(range(MOMENTS[0], least), LONG_KILLS))
+    return killed_at(Search(place, trials=LONG_TRIALS), random.sample(range(MOMENTS[0], LONG_TRIALS * FIRST_RUNG), LONG_KILLS))
 
 
 def killed_at(search: Search, moments: Sequence[int]) -> Search:

@@ -18,11 +18,12 @@ from tests.invariants import MARK, alive, check, query
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 600  # after which a search counts as hung, on the busiest machine
+FIRST_RUNG = 5  # epochs that each trial has
 TRIALS, MOMENTS = 6, (4, 40)  # epochs after which a fault comes; a search has at least 45
 SPACE = """\
 data: {{source: folder, root: {root}, test: 0.2, val: 0.2}}
 space: {{architecture: simple_cnn, learning_rate: {{loguniform: [1e-3, 1e-2]}}, batch_size: {{choice: [8, 16]}}, image_size: 16}}
-schedule: {{max_epochs: 20, grace_period: 5, reduction_factor: 3}}
+schedule: {{max_epochs: 20, grace_period: {rung}, reduction_factor: 3}}
 budget: {{trials: {trials}}}
 finish: {{top: 0}}
 """
@@ -57,7 +58,7 @@ class Search:
         self._seconds: list[float] = []
         if not (place / "images").exists():
             write_images(place / "images")
-            (place / "tiny.yaml").write_text(SPACE.format(root=place / "images", trials=trials))
+            (place / "tiny.yaml").write_text(SPACE.format(root=place / "images", trials=trials, rung=FIRST_RUNG))
         self._start("run", "--space", str(place / "tiny.yaml"))
 
     @property

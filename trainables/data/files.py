@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,15 +22,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 32  # images that a thread takes at once
+THREADS = min(8, os.cpu_count() or 1)
 SMALL_BYTES = 8192  # mean size of files below which threads cost more than they gain
 
 
 @dataclass(frozen=True)
 class Header:
-    """What one look at a file's bytes tells."""
+    """What one look at a file's bytes tells, and how long they took to come."""
 
     hash: bytes
     bytes: int
+    seconds: float
     width: int
     height: int
     grey: bool
@@ -37,11 +40,18 @@ class Header:
 
 @dataclass(frozen=True)
 class FilePixels:
-    """`Pixels` that are files on disk, the hash of what stood in each when the rows were read, and the bytes of all."""
+    """`Pixels` that are files on disk.
+
+    Attributes:
+        hashes: of what stood in each when the rows were read.
+        bytes: of all files.
+        seconds: that the disk took for them, as many at a time as there are threads.
+    """
 
     paths: tuple[Path, ...] = field(repr=False)
     hashes: tuple[bytes, ...] = field(repr=False)
     bytes: int
+    seconds: float
 
     def reader(self, cache: Path | None) -> Callable[[int], Image.Image]:
         """Return the function that decodes the file of a row; nothing is cached."""
@@ -86,8 +96,10 @@ def read_image(path: Path, known: bytes | None = None) -> Image.Image:
 def read_header(path: Path) -> Header | Unreadable:
     """Read a file once, hash it and check that it is an image; the reason where it is not."""
     try:
+        began = time.perf_counter()
         content = path.read_bytes()
-        return Header(content_hash(content), len(content), *inspect(content))
+        seconds = time.perf_counter() - began
+        return Header(content_hash(content), len(content), seconds, *inspect(content))
     except OSError as error:
         return Unreadable(error.strerror or str(error))
     except Unreadable as reason:
@@ -126,7 +138,7 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, sma
     if small:
         return [function(item) for item in items]
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         done: Iterable[list[Result]] = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
         return [result for results in done for result in results]
 

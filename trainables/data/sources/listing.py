@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.catalog import Catalog
-from trainables.data.files import FilePixels, Header
+from trainables.data.files import THREADS, FilePixels, Header
 from trainables.data.targets import Targets
 
 
@@ -42,7 +42,8 @@ def catalog_of_files(
         hashes=hashes,
         channels=channels or (1 if all(header.grey for header in headers) else 3),
         sizes=bounds([header.width for header in headers], [header.height for header in headers]),
-        pixels=FilePixels(tuple(paths), hashes, sum(header.bytes for header in headers)),
+        pixels=FilePixels(tuple(paths), hashes, sum(header.bytes for header in headers),
+                          sum(header.seconds for header in headers) / THREADS),
         groups=None if groups is None else tuple(groups),
         sealed=None if sealed is None else np.array(sealed, bool),
         attributes=attributes or {},
