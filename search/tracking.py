@@ -34,6 +34,7 @@ FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 HASTE_SECONDS = 3.0  # that a search which was stopped waits for an answer that is on its way
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
+DESCRIBED = "described"  # tag of a parent run that has what the search is made from
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
 
@@ -102,7 +103,8 @@ class Tracker:
                 for run in self._made(experiment):
                     self.client.delete_run(run.info.run_id)
                 parent = self._create_parent(experiment, plan)
-            self._log_texts(parent)
+            if DESCRIBED not in parent.data.tags:  # a start may have ended in the middle of it
+                self._describe(parent)
             return experiment, parent.info.run_id
 
     def _create_parent(self, experiment: str, plan: Plan) -> Run:
@@ -112,15 +114,15 @@ class Tracker:
         tags = {name: redacted(value) for name, value in tags.items()}
         return self.client.create_run(experiment, run_name=self.name, tags=tags)
 
-    def _log_texts(self, parent: Run) -> None:
-        """Log what the search is made from, but for what is there already: a start may have ended in the middle of it."""
+    def _describe(self, parent: Run) -> None:
+        """Log what the search is made from, and note that this is done."""
         run, began_here = parent.info.run_id, parent.data.tags.get("code") == provenance.code()
-        there = {file.path for file in self.client.list_artifacts(run)}
         texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
                  "uncommitted.diff": began_here and provenance.uncommitted()}
         for name, text in texts.items():
-            if text and name not in there:
+            if text:
                 self.client.log_text(run, redacted(text), name)
+        self.client.set_tag(run, DESCRIBED, "true")
 
     def _find(self, experiment: str) -> dict[int | None, Run]:
         """Return the runs that this search has made, by the number of their trial; the parent run under None."""
