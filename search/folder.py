@@ -256,6 +256,7 @@ class Keeper:
 
     def __init__(self, folder: Path, trials: Trials, top: int, stop: Callable[[EnvironmentProblem], None]):
         self._folder, self._trials, self._keep, self._stop = folder, trials, max(1, top), stop
+        self._there = {trial.number for trial in trials if trial.ending is not None}  # whose weights may be there
 
     def begin(self, trial: Trial) -> None:
         try:
@@ -270,6 +271,7 @@ class Keeper:
         shutil.rmtree(checkpoint_folder(self._folder, trial.number), ignore_errors=True)
         front = self._trials.front() if len(self._trials.modes) > 1 else ()
         kept = {other.number for other in [*islice(self._trials, 1), *self._trials.ranked()[: self._keep], *front]}
-        for other in self._trials:
-            if other.ending is not None and other.number not in kept:
-                remove_sealed(weights_file(self._folder, other.number))
+        self._there.add(trial.number)
+        for number in self._there - kept:
+            remove_sealed(weights_file(self._folder, number))
+        self._there &= kept
