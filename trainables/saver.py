@@ -32,11 +32,11 @@ class Saver:
         Raises:
             DiskFull: there is no room for it.
         """
-        began = time.monotonic()
-        if began < self._due:
+        if time.monotonic() < self._due:
             return
-        from trainables.checkpoint import write_checkpoint
+        from trainables.checkpoint import write_checkpoint  # once a process, so it is no part of what one takes
 
+        began = time.monotonic()
         write_checkpoint(self._folder, checkpoint())
         Saver.took = time.monotonic() - began
         self._wait()
