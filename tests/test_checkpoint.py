@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import time
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import yaml
 from tests.task_files import masks_data, points_data, write_masks, write_points
 from tests.test_fit import EVERYTHING, SIZE, make_config, make_data
 from trainables import checkpoint as checkpoints
+from trainables import files
 from trainables import saver as savers
 from trainables.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
 from trainables.config import LR_SCHEDULES, OPTIMIZERS
@@ -145,7 +149,7 @@ def test_a_full_disk_leaves_the_one_before(written, monkeypatch):
 
 def test_they_are_written_no_more_often_than_is_cheap(tmp_path, written, monkeypatch):
     found = read_checkpoint(written[0], 3)
-    monkeypatch.setattr(Saver, "took", 0.0)
+    monkeypatch.setattr(Saver, "took", {False: 0.0, True: 0.0})
     monkeypatch.setattr(savers, "SECONDS", 60)
     saver = Saver(tmp_path / "new")
     saver(lambda: found)
@@ -157,3 +161,17 @@ def test_they_are_written_no_more_often_than_is_cheap(tmp_path, written, monkeyp
     assert checkpoint_epochs(tmp_path / "new") == [3]
     saver(lambda: pytest.fail("the last one took too long for another"))
     Saver(tmp_path / "next")(lambda: pytest.fail("also of another trial in this process"))
+
+
+def test_the_last_one_that_the_disk_has_is_kept(tmp_path, written, monkeypatch):
+    """However many follow that a power cut may tear; those are not waited for."""
+    found, synced = read_checkpoint(written[0], 3), []
+    monkeypatch.setattr(Saver, "took", {False: 0.0, True: 0.0})
+    monkeypatch.setattr(savers, "SECONDS", 0)
+    monkeypatch.setattr(savers, "SHARE", 1e9)
+    monkeypatch.setattr(files.os, "fsync", synced.append)
+    saver = Saver(tmp_path)
+    for epoch, seconds in enumerate((60, 0, 60, 60, 60, 0, 60, 60, 60), 1):
+        saver._sync_due = time.monotonic() + seconds
+        saver(partial(dataclasses.replace, found, losses=(0.5,) * epoch))
+    assert checkpoint_epochs(tmp_path) == [9, 8, 6] and len(synced) == 4

@@ -2,8 +2,8 @@
 
 A checkpoint is two files, `EPOCH.safetensors` (weights, buffers, the optimizer's memory) and `EPOCH.json` (the rest, with
 the sha256 of the first), in the trial's folder. Nothing is pickled. The second file is what makes it whole: it is moved
-into place when everything else has reached the disk. The one before stays beside it, so that a damaged checkpoint costs
-only the epochs since that.
+into place when everything else is written. The one before stays beside it, and the last that the disk is known to have, so
+that a damaged checkpoint costs only the epochs since that.
 """
 
 from __future__ import annotations
@@ -52,8 +52,11 @@ class Checkpoint:
         return len(self.losses)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` to a trial's ``folder``, whole or not at all; the one before it is kept.
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, sync: bool = True, keep: int | None = None) -> None:
+    """Write ``checkpoint`` to a trial's ``folder``, whole or not at all; the one before it is kept, and that of epoch ``keep``.
+
+    Args:
+        sync: whether to wait until the disk has it. Without, a power cut may tear it: it then counts for nothing.
 
     Raises:
         DiskFull: there is no room for it; what stood there before still stands.
@@ -68,12 +71,13 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         if free < len(content) + SPARE:
             raise DiskFull(f"{folder}: a checkpoint of {len(content):,} bytes has no room, {free:,} are free; make room")
         for ending, what in (("safetensors", content), ("json", json.dumps(card).encode())):
-            with whole(folder / f"{name}.{ending}") as part:
+            with whole(folder / f"{name}.{ending}", sync) as part:
                 part.write_bytes(what)
     except OSError as problem:
         raise DiskFull(f"{folder}: a checkpoint cannot be written ({problem.strerror}); make room") from None
     for old in checkpoint_epochs(folder)[KEPT:]:
-        remove_checkpoint(folder, old)
+        if old != keep:
+            remove_checkpoint(folder, old)
 
 
 def newest_checkpoint(folder: Path, config: TrialConfig, data: str) -> Checkpoint | None:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a file to write, which takes the place of ``path`` at the end, whole or not at all.
 
-    Who reads ``path`` meanwhile finds what stood there before.
+    Who reads ``path`` meanwhile finds what stood there before. Without ``sync`` it may be torn after a power cut.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())  # or a power cut could leave the name and not what it names
+        if sync:
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the name and not what it names
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

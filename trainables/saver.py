@@ -11,20 +11,23 @@ if TYPE_CHECKING:
     from trainables.checkpoint import Checkpoint
 
 SECONDS = 0.1  # between two checkpoints, at least: what a killed trial has to do again
-SHARE = 0.02  # of a trial's time that they may take at most
+SYNC_SECONDS = 2.0  # between two that are waited for until the disk has them: what a power cut costs
+SHARE = 0.02  # of a trial's time that either may take at most
 
 
 class Saver:
-    """Writes the checkpoints of one trial to ``folder``: every `SECONDS`, or as seldom as takes no more than `SHARE`."""
+    """Writes the checkpoints of one trial to ``folder``: every `SECONDS`, or as seldom as takes no more than `SHARE`.
 
-    took: ClassVar[float] = 0.0  # seconds that the last one in this process took
+    Every `SYNC_SECONDS`, or as seldom as takes no more than `SHARE`, one of them waits until the disk has it, which takes
+    ten times as long.
+    """
+
+    took: ClassVar[dict[bool, float]] = {False: 0.0, True: 0.0}  # seconds of this process's last one, by whether it waited
 
     def __init__(self, folder: Path):
-        self._folder = folder
-        self._wait()
-
-    def _wait(self) -> None:
-        self._due = time.monotonic() + max(SECONDS, Saver.took / SHARE)
+        self._folder, self._synced = folder, None
+        now = time.monotonic()
+        self._due, self._sync_due = now + self._pause(False), now + self._pause(True)
 
     def __call__(self, checkpoint: Callable[[], Checkpoint]) -> None:
         """Write what ``checkpoint`` returns, where it is time to.
@@ -37,6 +40,13 @@ class Saver:
         from trainables.checkpoint import write_checkpoint  # once a process, so it is no part of what one takes
 
         began = time.monotonic()
-        write_checkpoint(self._folder, checkpoint())
-        Saver.took = time.monotonic() - began
-        self._wait()
+        sync, found = began >= self._sync_due, checkpoint()
+        write_checkpoint(self._folder, found, sync=sync, keep=self._synced)
+        now = time.monotonic()
+        Saver.took[sync] = now - began
+        self._due = now + self._pause(False)
+        if sync:
+            self._synced, self._sync_due = found.epoch, now + self._pause(True)
+
+    def _pause(self, sync: bool) -> float:
+        return max(SYNC_SECONDS if sync else SECONDS, self.took[sync] / SHARE)
