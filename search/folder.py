@@ -89,17 +89,18 @@ def unwritable(folder: Path) -> str | None:
     return None
 
 
-def check_room(folder: Path, mend: str = "make room, or give another --results") -> None:
+def check_room(folder: Path) -> None:
     """Refuse to begin anything for the search in ``folder``, which need not be there yet, on a disk that is nearly full.
 
     Raises:
-        EnvironmentProblem: names what is free and what must be, and the ``mend``.
+        EnvironmentProblem: names what is free, what must be, and the mend.
     """
     disk = shutil.disk_usage(next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()))
     least = min(LEAST_FREE, LEAST_SHARE * disk.total)
     if disk.free < least:
         what = f"{disk.free / 2**20:,.0f} MiB of its disk are free, and below {least / 2**20:,.0f} nothing is begun"
-        raise EnvironmentProblem(f"{folder}: {what}; {mend}")
+        mend = f" and go on with `resume {folder.name}`" if folder.exists() else ", or give another --results"
+        raise EnvironmentProblem(f"{folder}: {what}; make room{mend}")
 
 
 @contextmanager
@@ -248,10 +249,8 @@ def find(results: Path, name: str | None) -> Path:
 class Keeper:
     """Deletes the weights of trials that nobody will ask for and the checkpoints of one that ends, as each does.
 
-    Where the disk is nearly full all the same when a trial begins, ``stop`` is told, for which the search must stop.
-
     Those of the first trial, the baseline, are kept, those of a front, and those of as many of the best as may be trained
-    again.
+    again. Where the disk is nearly full all the same when a trial begins, ``stop`` is told, and the search ends.
     """
 
     def __init__(self, folder: Path, trials: Trials, top: int, stop: Callable[[EnvironmentProblem], None]):
@@ -260,7 +259,7 @@ class Keeper:
 
     def begin(self, trial: Trial) -> None:
         try:
-            check_room(self._folder, f"make room and go on with `resume {self._folder.name}`")
+            check_room(self._folder)
         except EnvironmentProblem as problem:
             self._stop(problem)
 

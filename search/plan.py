@@ -71,7 +71,6 @@ class Plan:
         found += [f"{size}: space.image_size: {reason}; these are never tried together" for reason in self.impossible.values()]
         return (*self.space.warnings, *found)
 
-
     @property
     def data_warnings(self) -> tuple[str, ...]:
         """Those about the data: what its targets hold, and files that come so slowly that a copy of them would pay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import subprocess
@@ -33,6 +34,7 @@ def uncommitted() -> str:
     return git("diff", "HEAD") or ""
 
 
+@functools.cache
 def code() -> str:
     """Return 16 hexadecimal digits that name this project's own code, wherever it is installed."""
     digest = hashlib.blake2b(digest_size=8)

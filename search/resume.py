@@ -57,7 +57,7 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         tracking, progress = whole_uri(record, tracking), progress or Silent()
         check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
-        folders.check_room(folder, f"make room and go on with `resume {folder.name}`")
+        folders.check_room(folder)
         with mended_by_set():
             return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit)
 

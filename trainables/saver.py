@@ -18,8 +18,7 @@ SHARE = 0.02  # of a trial's time that either may take at most
 class Saver:
     """Writes the checkpoints of one trial to ``folder``: every `SECONDS`, or as seldom as takes no more than `SHARE`.
 
-    Every `SYNC_SECONDS`, or as seldom as takes no more than `SHARE`, one of them waits until the disk has it, which takes
-    ten times as long.
+    Every `SYNC_SECONDS`, or as seldom as takes no more than `SHARE`, one of them waits until the disk has it.
     """
 
     took: ClassVar[dict[bool, float]] = {False: 0.0, True: 0.0}  # seconds of this process's last one, by whether it waited
