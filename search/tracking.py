@@ -222,9 +222,9 @@ class Tracker:
                 number = self._pending[0][1].number
                 self._deliver([event for event in self._pending if event[1].number == number])
                 self._pending = [event for event in self._pending if event[1].number != number]
-            while self._bests:
-                self.client.log_batch(self.parent, metrics=self._bests[:MAX_METRICS])
-                del self._bests[:MAX_METRICS]
+            while batch := self._bests[:MAX_METRICS]:
+                self.client.log_batch(self.parent, metrics=batch)
+                del self._bests[: len(batch)]  # and not what has come in meanwhile
             self._complaint = ""
         except (MlflowException, OSError) as problem:
             if not self._complaint:

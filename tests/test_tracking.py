@@ -130,6 +130,23 @@ def test_what_a_server_misses_it_is_told_later_and_once(server, space_file, tmp_
     check_rows(Path(server.store.removeprefix("sqlite:///")), search)
 
 
+def test_what_ends_while_mlflow_hears_of_another_end_is_told_next(space_file, tmp_path, monkeypatch):
+    search = Search(space_file, tmp_path / "results" / "meanwhile")
+    uri = default_uri(tmp_path / "results")
+    with search.tracked(uri) as tracker:
+        log_batch, played = tracker.client.log_batch, []
+
+        def log_and_play(run_id, *arguments, **named):
+            log_batch(run_id, *arguments, **named)
+            if run_id == tracker.parent and len(played) < 2:
+                played.append(search.play(tracker))
+
+        monkeypatch.setattr(tracker.client, "log_batch", log_and_play)
+        search.play(tracker)
+        wait_until(lambda: len(played) == 2)
+    check_rows(tmp_path / "results" / "mlflow.db", search)
+
+
 def test_a_signal_ends_the_wait_for_a_registration(server, space_file, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     search = Search(space_file, tmp_path / "results" / "signalled")
