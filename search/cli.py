@@ -201,7 +201,7 @@ def init_command(given: argparse.Namespace) -> None:
 
 
 def run_command(given: argparse.Namespace) -> int:
-    from search.progress import Progress
+    from search.progress import progress_on
     from search.run import run_search
     from search.space import load_space
 
@@ -209,9 +209,9 @@ def run_command(given: argparse.Namespace) -> int:
     space = load_space(given.space, [*given.set, *budget])
     for warning in space.warnings:
         tell("warning", warning)
-    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+    with progress_on(2 if given.json else 1) as progress:
         outcome = run_search(space, name=given.name, results=given.results, tracking=given.tracking_uri,
-                             address=given.address, progress=Progress(terminal), sources=given.sources)
+                             address=given.address, progress=progress, sources=given.sources)
     if space.search == "grid" and not given.json:
         print((given.results / outcome.name / "table.md").read_text(encoding="utf-8"))
     return show(outcome, given)
@@ -228,25 +228,25 @@ def show(outcome: Outcome, given: argparse.Namespace) -> int:
 
 
 def resume_command(given: argparse.Namespace) -> int:
-    from search.progress import Progress
+    from search.progress import progress_on
     from search.resume import resume_search
 
     folder = folders.find(given.results, given.name)
-    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+    with progress_on(2 if given.json else 1) as progress:
         outcome = resume_search(folder, trials=given.trials, minutes=given.minutes, overrides=given.set,
-                                tracking=given.tracking_uri, address=given.address, progress=Progress(terminal),
+                                tracking=given.tracking_uri, address=given.address, progress=progress,
                                 force=given.force)
     return show(outcome, given)
 
 
 def finish_command(given: argparse.Namespace) -> int:
-    from search.progress import Progress
+    from search.progress import progress_on
     from search.resume import finish_search
 
     folder = folders.find(given.results, given.name)
-    with os.fdopen(os.dup(2 if given.json else 1), "w") as terminal:
+    with progress_on(2 if given.json else 1) as progress:
         outcome = finish_search(folder, minutes=given.minutes, overrides=given.set, tracking=given.tracking_uri,
-                                address=given.address, progress=Progress(terminal), force=given.force)
+                                address=given.address, progress=progress, force=given.force)
     return show(outcome, given)
 
 

@@ -167,8 +167,11 @@ def holder(folder: Path) -> str | None:
 
 
 def tidy(folder: Path, trials: Trials) -> None:
-    """Remove what a search that was killed may have left: Ray's own files, and checkpoints that the record knows not of."""
+    """Remove what a search that was killed may have left: Ray's own files, half-written ones, and checkpoints that the record
+    knows not of."""
     shutil.rmtree(folder / "ray", ignore_errors=True)
+    for part in folder.glob("**/*.part"):
+        part.unlink(missing_ok=True)
     for trial in trials:
         place = checkpoint_folder(folder, trial.number)
         if trial.ending is not None:

@@ -1,4 +1,4 @@
-"""What stops a search before its end: Ctrl-C, SIGTERM, or an environment in which it cannot go on.
+"""What stops a search before its end: Ctrl-C, SIGTERM, a terminal that closes, or an environment that lets it not go on.
 
 The first signal asks the search to stop in order, the second leaves at once.
 """
@@ -38,9 +38,10 @@ class Interrupts:
     def listen(self) -> None:
         """Take the signals, again where somebody has taken them since, as Ray does with SIGTERM at its start and its end."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before.setdefault(number, signal.getsignal(number))
-                signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                before = self._before.setdefault(number, signal.getsignal(number))
+                if number != signal.SIGHUP or before != signal.SIG_IGN:  # which is how `nohup` starts a command
+                    signal.signal(number, self._note)
 
     def __exit__(self, *problem: object) -> None:
         for number, handler in self._before.items():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from search.errors import EnvironmentProblem
 
+PREFIX, LOCK = "search-", "held"
 ESSENTIAL = ("raylet", "gcs_server")  # Ray's processes without which nothing goes on
 LOOK_SECONDS = 0.5
 GONE_SECONDS, LEAVE_SECONDS = 10.0, 30.0  # together less than the 60 s after which Ray ends the process
@@ -39,14 +43,27 @@ def private_ray() -> Iterator[str]:
     handed_on = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
     class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     try:
-        # Ray opens the folder that it is given to all users, so it is given one below a private folder.
-        place = os.environ.get("RAY_TMPDIR")
-        with tempfile.TemporaryDirectory(prefix="search-", dir=place, ignore_cleanup_errors=True) as folder:
-            yield os.path.join(folder, "ray")
+        with private_folder(Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())) as folder:
+            yield os.path.join(folder, "ray")  # Ray opens the folder that it is given to all users, and not what it is in
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = on_networks
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = handed_on
         tell_ray(before)
+
+
+@contextmanager
+def private_folder(place: Path) -> Iterator[str]:
+    """Make a folder in ``place`` for this user alone, removed afterwards; those of killed processes are removed now."""
+    for lock in place.glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError), open(lock) as file:  # where another process has it, or it goes meanwhile
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.parent.lstat().st_uid == os.geteuid():
+                shutil.rmtree(lock.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True) as folder:
+        with open(os.path.join(folder, "new"), "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.replace(file.name, os.path.join(folder, LOCK))  # by its name only once it is held
+            yield folder
 
 
 def tell_ray(environment: Mapping[str, str | None]) -> None:

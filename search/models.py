@@ -13,6 +13,7 @@ import numpy as np
 from search import folder as folders
 from search.errors import SpaceError
 from search.stores import check_uri, default_store, default_uri, file_of, relocate, unreachable
+from trainables.errors import first_line
 
 if TYPE_CHECKING:
     from trainables.export import Card
@@ -105,7 +106,7 @@ def from_registry(uri: str, store: str, results: Path) -> Model:
         try:
             download_artifacts(artifact_uri=uri, dst_path=place)
         except (MlflowException, OSError) as problem:
-            reason = str(problem).strip().splitlines()[0]
+            reason = first_line(problem)
             if isinstance(problem, OSError):
                 raise unreachable(store, reason, "mend that and try again") from None
             raise SpaceError(f"MLflow has no such model ({reason}); see `python -m search ui`", place=uri) from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -53,14 +54,39 @@ class Silent:
         """Note that a trial was trained again."""
 
 
+class Patient:
+    """Text stream that hands on to ``stream`` until that takes no more, as a terminal that was closed, and then says nothing."""
+
+    def __init__(self, stream: TextIO):
+        self._stream, self._deaf = stream, False
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, do: Callable[[], Any]) -> None:
+        try:
+            if not self._deaf:
+                do()
+        except (OSError, ValueError):
+            self._deaf = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Progress(Silent):
-    """Shows the search on ``stream``: live where that is a terminal, else a line an event.
+    """Shows the search on ``stream``: live where that is a terminal, else a line an event. Where nobody reads it any more, the
+    search goes on all the same.
 
     ``stream`` must not be file descriptor 1 or 2, which the log has while the search runs, but a copy of it.
     """
 
     def __init__(self, stream: TextIO):
-        self.console = Console(file=stream, highlight=False)
+        self.console = Console(file=Patient(stream), highlight=False)
         self._text = ""
         self._plan: Plan | None = None
         self._best: int | None = None
@@ -159,6 +185,17 @@ class Progress(Silent):
             best = "-" if rung.best is None else score_text(rung.best)
             table.add_row(f"epoch {rung.epoch}", str(rung.reached), str(rung.stopped), str(rung.passed), best)
         return table
+
+
+@contextmanager
+def progress_on(number: int) -> Iterator[Progress]:
+    """Yield what shows a search on a copy of file descriptor ``number``."""
+    stream = os.fdopen(os.dup(number), "w")
+    try:
+        yield Progress(stream)
+    finally:
+        with suppress(OSError):  # where nobody reads what is left in its buffer
+            stream.close()
 
 
 def ended(trial: Trial, metric: str) -> str:

@@ -156,9 +156,7 @@ class Reader:
     def __init__(self, folder: Path, first: dict[str, Any]):
         if first["event"] != "search" or first["format"] != FORMAT:
             raise BadInput(f"format {first['format']!r:.20} is not that of this version, {FORMAT}")
-        if not ID.fullmatch(first["id"]):
-            raise ValueError(first["id"])
-        self.folder, self.id, self.data = folder, first["id"], read_as(str, first["data"])
+        self.folder, self.id, self.data = folder, read_id(first["id"]), read_as(str, first["data"])
         self.space = found_again(read_space(read_as(Document, first["document"])), folder)
         objective = self.space.objective
         self.trials = Trials(objective.name, objective.mode, self.space.modes, self.space.schedule.rungs())
@@ -216,6 +214,7 @@ class Reader:
         if budget != self.space.budget:
             self.trials.extend()
         self.space = found_again(dataclasses.replace(space, budget=budget), self.folder)
+        self.id = read_id(event.get("id", self.id))
         self.versions, self.origin = (read_as(dict[str, str], event.get(name, {})) for name in ("versions", "origin"))
         self.tracking = read_as(str | None, event["tracking"])
         self.machine = read_as(Machine | None, event.get("machine"))
@@ -226,6 +225,12 @@ class Reader:
         return Record(self.folder, self.id, self.space, self.data, self.versions, self.tracking, self.spent, self.state,
                       self.trials, tuple(self.priors), tuple(self.events), tuple(self.repeats), size, self.about, self.origin,
                       self.machine, self.times, tuple(self.uses))
+
+
+def read_id(value: Any) -> str:
+    if not ID.fullmatch(value):
+        raise ValueError(value)
+    return value
 
 
 def seconds(value: Any) -> float:
@@ -282,14 +287,16 @@ class Recorder:
         self._path, self._overrides, self._clock, self._stop = record.folder / FILE, record.overrides, clock, stop
         os.truncate(self._path, record.size)
         self._file = open_private(self._path)
-        self._dirty, self._closing = False, threading.Event()
+        self._dirty, self._started, self._closing = False, False, threading.Event()
         self._thread = threading.Thread(target=self._sync, name="record-sync", daemon=True)
 
-    def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None) -> None:
-        """Note that the search starts, or goes on."""
+    def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None, id: str | None = None) -> None:
+        """Note that the search starts, or goes on, perhaps under another ``id``."""
+        self._started = True
         self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
                    overrides=without_passwords(list(self._overrides)), versions=provenance.versions(),
-                   origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine))
+                   origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine),
+                   **({"id": id} if id else {}))
 
     def begin(self, trial: Trial) -> bool:
         return self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),
@@ -306,8 +313,9 @@ class Recorder:
         self._note("again", repeat=dataclasses.asdict(repeat))
 
     def use(self, use: Use) -> None:
-        """Note what was taken of the machine since the start."""
-        self._note("use", use=dataclasses.asdict(use))
+        """Note what was taken of the machine since the start, once that is noted: before, it would stand for the last one's."""
+        if self._started:
+            self._note("use", use=dataclasses.asdict(use))
 
     def _note(self, event: str, **what: Any) -> bool:
         line = json.dumps({"event": event, "at": round(self._clock.elapsed, 3), **what}, default=repr).encode() + b"\n"
@@ -318,17 +326,27 @@ class Recorder:
                 raise OSError(None, "the disk is full")
             self._dirty = True
             return True
-        except OSError as problem:
-            self._file.close()
-            what = f"{self._path}: the record cannot be written ({problem.strerror})"
-            self._stop(EnvironmentProblem(f"{what}; make room and go on with `resume {self._path.parent.name}`"))
+        except (OSError, ValueError) as problem:  # the latter where the other thread has closed the file meanwhile
+            self._fail(problem)
             return False
 
+    def _fail(self, problem: Exception) -> None:
+        """Let the search stop: what the system kept back from the disk once it may have lost, whatever it says next time."""
+        self._file.close()
+        what = f"{self._path}: the record cannot be written ({getattr(problem, 'strerror', None) or problem})"
+        self._stop(EnvironmentProblem(f"{what}; make room and go on with `resume {self._path.parent.name}`"))
+
     def _sync(self) -> None:
-        while not self._closing.wait(SYNC_SECONDS):
+        """See to it every second that the disk has what was noted, and once more at the end."""
+        closing = False
+        while not closing:
+            closing = self._closing.wait(SYNC_SECONDS)
             if self._dirty and not self._file.closed:
                 self._dirty = False
-                os.fsync(self._file.fileno())
+                try:
+                    os.fsync(self._file.fileno())
+                except (OSError, ValueError) as problem:
+                    self._fail(problem)
 
     def __enter__(self) -> Recorder:
         self._thread.start()

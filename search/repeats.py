@@ -23,6 +23,7 @@ from search.plan import Plan
 from search.sections import Finish
 from search.trials import Trial, Trials
 from trainables.config import TrialConfig
+from trainables.errors import first_line
 from trainables.files import error_file, is_whole, repeat_file, weights_file
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def run(plan: Plan, folder: Path, workers: Workers, jobs: Sequence[Job], clock: 
             try:
                 yield told(job, ray.get(reference))
             except RayError as problem:
-                yield told(job, {"failure": Kind.LOST.value, "message": str(problem).strip().splitlines()[0], "seconds": 0.0})
+                yield told(job, {"failure": Kind.LOST.value, "message": first_line(problem), "seconds": 0.0})
     for reference in pending:
         ray.cancel(reference, force=True)
 

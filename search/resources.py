@@ -16,7 +16,7 @@ from search import gpus
 from search.errors import EnvironmentProblem, SpaceError
 from search.loopback import give_token, private_ray
 from search.sections import Resources
-from trainables.errors import BadInput
+from trainables.errors import BadInput, first_line
 
 NODES_POLL_SECONDS = 1.0
 CODE = Path(__file__).parent.parent  # what workers must be able to import from, also where nothing is installed
@@ -142,8 +142,7 @@ def _joined(what: str, **where: Any) -> Iterator[Any]:
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as problem:  # the boundary to Ray, which raises a bare Exception where a part of it is slow to start
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise EnvironmentProblem(f"{what} does not start: {reason}") from None
+        raise EnvironmentProblem(f"{what} does not start: {first_line(problem)}") from None
     try:
         yield ray
     finally:

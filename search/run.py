@@ -100,10 +100,10 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 Recorder(record, clock, interrupts.stop) as recorder,
                 nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),
                 begun(session_of(plan, address, fit)) as session,
-                Tracker(uri, results, plan, folder.name, record, interrupts.check) as tracker,
+                Tracker(uri, results, plan, folder.name, record, interrupts.check, progress.note) as tracker,
                 progress.showing(plan, trials, clock),
             ):
-                recorder.start(space.budget, tracking, plan.machine)
+                recorder.start(space.budget, tracking, plan.machine, tracker.id)
                 keep_rows(folder, plan.catalog)
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))

@@ -28,15 +28,25 @@ class Asha(FIFOScheduler):
         self._modes = space.modes
         self._rungs = Rungs(space.schedule.rungs(), space.schedule.reduction_factor)
 
-    def restore(self, events: Iterable[tuple[Any, ...]]) -> None:
-        """Take over what a record tells of the trials, in its order; they are known here by their own numbers."""
+    def restore(self, events: Iterable[tuple[Any, ...]]) -> set[int]:
+        """Take over what a record tells of the trials, in its order; they are known here by their own numbers.
+
+        Return which of them were stopped at a rung and have no end in the record: it was cut short between both.
+        """
+        stopped: set[int] = set()
         for event, trial, *row in events:
             if event == "begin":
                 self._rungs.add(trial.number)
             elif event == "epoch" and not unscored(row[0], self._modes):
-                self._rungs.goes_on(trial.number, row[0]["epoch"], *gains(row[0], self._modes))
-            elif event == "end" and trial.ending.state is State.COMPLETE:
-                self._rungs.finish(trial.number, *gains(trial.rows[-1], self._modes))
+                if self._rungs.goes_on(trial.number, row[0]["epoch"], *gains(row[0], self._modes)):
+                    stopped.discard(trial.number)
+                else:
+                    stopped.add(trial.number)
+            elif event == "end":
+                stopped.discard(trial.number)
+                if trial.ending.state is State.COMPLETE:
+                    self._rungs.finish(trial.number, *gains(trial.rows[-1], self._modes))
+        return stopped
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         self._rungs.add(trial.config["number"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -36,25 +36,27 @@ class OptunaSearcher(Searcher):
             ends as FAILED without being started.
         forbids: returns why a configuration is never to become a trial, or None where it may, by what decides its cost
             (`trainables.cost.DECIDING`).
+        stopped: numbers of the unfinished ``trials`` that a rung has stopped; only that they end was not recorded any more.
         stop: takes the `EnvironmentProblem` for which the search must stop; the trial that met it stays unfinished.
     """
 
     def __init__(self, space: Space, study: Study, trials: Trials, clock: Clock, watchers: tuple[Any, ...] = (),
                  refuses: Callable[[TrialConfig], str | None] = lambda config: None,
-                 forbids: Callable[[TrialConfig], str | None] = lambda config: None, *,
+                 forbids: Callable[[TrialConfig], str | None] = lambda config: None, *, stopped: Collection[int] = (),
                  stop: Callable[[EnvironmentProblem], None]):
         super().__init__(metric=space.objective.name, mode=space.objective.mode)
         self._space, self._study, self._trials, self._clock, self._watchers = space, study, trials, clock, watchers
         self._refuses, self._forbids, self._stop = refuses, forbids, stop
         self._known: dict[tuple[Any, ...], bool] = {}
         self._by_id: dict[str, tuple[Trial, Asked]] = {}
-        self._unfinished = deque(self._take_over())
+        self._unfinished = deque(self._take_over(stopped))
 
-    def _take_over(self) -> Iterator[tuple[Trial, Asked]]:
+    def _take_over(self, stopped: Collection[int]) -> Iterator[tuple[Trial, Asked]]:
         """Yield the trials that are to go on; one whose last report was its end was only not told so."""
         for asked in self._study.restore(self._trials):
             trial = self._trials.get(asked.number)
-            if trial.rows and (trial.epoch >= trial.config.epochs or unscored(trial.rows[-1], self._space.modes)):
+            last = trial.rows and (trial.epoch >= trial.config.epochs or unscored(trial.rows[-1], self._space.modes))
+            if last or trial.number in stopped:
                 self._end(trial, asked)
             else:
                 yield trial, asked
@@ -93,6 +95,8 @@ class OptunaSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         trial, asked = self._by_id[trial_id]
+        if trial.ending is not None:
+            return
         for row in result.get("rows", ()):
             if row["epoch"] <= trial.epoch:
                 continue  # Ray shows a trial's last report twice
@@ -134,10 +138,17 @@ class OptunaSearcher(Searcher):
         self._tell_watchers("end", trial)
 
     def _tell_watchers(self, event: str, *arguments: Any) -> None:
-        """Tell the watchers in their order, up to one that answers False: what could not be recorded is to have no effect."""
-        for watcher in self._watchers:
-            if getattr(watcher, event)(*arguments) is False:
-                return
+        """Tell the watchers in their order, up to one that answers False: what could not be recorded is to have no effect.
+
+        Where one fails at the disk, the search stops: Tune would take it for the trial's failure, and begin that again.
+        """
+        try:
+            for watcher in self._watchers:
+                if getattr(watcher, event)(*arguments) is False:
+                    return
+        except OSError as problem:
+            place = f"{problem.filename}: " if problem.filename else ""
+            self._stop(EnvironmentProblem(f"{place}{problem.strerror or problem}; mend that and go on with `resume`"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Ray pickles its searcher for a restore that is never asked for."""

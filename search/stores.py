@@ -22,6 +22,7 @@ from search.redact import redacted
 from search.space import Space
 from search.sqlite import create_write_ahead, quoted, remove
 from search.tables import strange
+from trainables.errors import first_line
 
 SERVER_SECONDS = 5
 OLDEST_SERVER, VERSION = 3, re.compile(r"\d+\.\d+[\w.]*")  # models are logged by themselves since MLflow 3
@@ -109,13 +110,14 @@ def answering(uri: str) -> Iterator[None]:
         raise refused(uri, f"MLflow cannot use its tables ({what})", "`mlflow db upgrade` them, or give another URI") from None
     except (MlflowException, OSError, sqlite3.OperationalError) as problem:
         what = first_line(problem)
-        if getattr(problem, "error_code", AWAY[0]) in AWAY:
+        if is_away(problem):
             raise unreachable(uri, f"MLflow does not answer ({what})", "see to it that it does, and try again") from None
         raise refused(uri, f"MLflow refuses it: {what}", "mend the URI") from None
 
 
-def first_line(problem: Exception) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+def is_away(problem: Exception) -> bool:
+    """Tell whether MLflow, or what it writes to, was not there or did not know us, rather than refused what it was asked."""
+    return getattr(problem, "error_code", AWAY[0]) in AWAY
 
 
 def _check_server(uri: str) -> None:
@@ -163,8 +165,8 @@ def _check_database(uri: str, kind: str) -> None:
     except (ArgumentError, ValueError) as problem:
         raise refused(uri, f"it is no URI of a database ({problem})", f"give {kind}://USER@HOST:PORT/DATABASE") from None
     except DBAPIError as problem:
-        reason = str(problem.orig).strip().splitlines()[0]
-        raise unreachable(uri, f"the database does not take us ({reason})", "start it, or mend the URI") from None
+        what = f"the database does not take us ({first_line(problem.orig)})"
+        raise unreachable(uri, what, "start it, or mend the URI") from None
     if revision:
         raise refused(uri, strangers(revision), "give another database")
 

@@ -26,8 +26,10 @@ from search.space import Space
 from search.sqlite import commit_without_waiting, create_write_ahead, quoted, remove
 from search.surrogate import Learnt
 from search.trials import Prior, Trial, Trials
+from trainables.errors import first_line
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+LOCKED_SECONDS = 60
 Halt = Callable[[EnvironmentProblem], None]
 STATES = {State.COMPLETE: TrialState.COMPLETE, State.PRUNED: TrialState.PRUNED, State.FAILED: TrialState.FAIL}
 
@@ -56,7 +58,8 @@ def create_study(space: Space, folder: Path, priors: Sequence[Prior] = (), stop:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     remove(folder / STUDY)
     create_write_ahead(folder / STUDY)
-    storage = RDBStorage(f"sqlite:///{quoted(folder / STUDY)}")
+    waits = {"connect_args": {"timeout": LOCKED_SECONDS}}  # for whoever else has the file open
+    storage = RDBStorage(f"sqlite:///{quoted(folder / STUDY)}", engine_kwargs=waits)
     commit_without_waiting(storage.engine)
     record = storage.create_new_study([DIRECTIONS[mode] for mode in space.modes.values()], folder.name)
     storage.set_study_system_attr(record, "study:metric_names", list(space.modes))  # as its dashboard calls the objectives
@@ -182,7 +185,7 @@ class Study:
         """Let go of the writes that are done, and tell of one that failed."""
         while self._writes and self._writes[0].done():
             if problem := self._writes.popleft().exception():
-                reason = str(problem.__cause__ or problem).splitlines()[0]
+                reason = first_line(problem.__cause__ or problem)
                 self._stop(EnvironmentProblem(f"optuna.db cannot be written ({reason}); mend that and go on with `resume`"))
 
     def _create(self, number: int, trial: FrozenTrial) -> None:

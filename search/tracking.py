@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
+import sys
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -23,8 +26,9 @@ from search.record import Record
 from search.redact import redacted
 from search.registry import Registry
 from search.space import Space
-from search.stores import answering, first_line, one_at_a_time, refused, relocate, unreachable
+from search.stores import answering, is_away, one_at_a_time, refused, relocate, unreachable
 from search.trials import Trial, Trials
+from trainables.errors import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +38,11 @@ FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 HASTE_SECONDS = 3.0  # that a search which was stopped waits for an answer that is on its way
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
+FOLDER = "folder"  # tag of a parent run: the inode of the folder of the search that last wrote it
 DESCRIBED = "described"  # tag of a parent run that has what the search is made from
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
+MAX_NAME, NOT_IN_NAMES = 250, re.compile(r"[^\w\-. :/]")  # of a metric: mlflow.utils.validation
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +61,15 @@ class Tracker:
     happened before is then delivered again, from the record, where MLflow may lack some of it; it keeps one copy of each
     row. A run that was made twice, because the answer to the first request was lost, is deleted at the end.
 
+    A folder may be copied. The parent run knows the folder that last wrote it, by its inode: what a copy that is called
+    otherwise does, or one whose original has gone on since, is recorded under an ``id`` of its own.
+
     Args:
         uri: an MLflow tracking URI that `check_uri` accepted.
         name: name of the search: the parent run and the registered model are called so.
         record: what the search has come to so far.
         check: raises where a signal has come, for what would else go on waiting.
+        say: tells the user a line.
 
     Raises:
         SpaceError: MLflow refuses the URI.
@@ -67,9 +77,10 @@ class Tracker:
     """
 
     def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record,
-                 check: Callable[[], None] = lambda: None):
-        self._check = check
-        self.uri, self.name, self._space, self._id = uri, name, plan.space, record.id
+                 check: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda line: None):
+        self._check, self._say = check, say
+        self.uri, self.name, self._space, self.id = uri, name, plan.space, record.id
+        self._folder = str(record.folder.stat().st_ino)
         self._plan, self._trials = plan, record.trials
         self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes, plan.rungs)
         self._cover: Cover | None = None
@@ -97,7 +108,12 @@ class Tracker:
                 relocate(self.uri, results)
                 experiment = self._experiment(results)
             found = self._find(experiment)
-            if (parent := found.pop(None, None)) and not self._ahead(parent, found, record):
+            parent = found.pop(None, None)
+            ahead = parent is not None and self._ahead(parent, found, record)
+            if parent is not None and self._is_copy(parent, ahead):
+                self._say(f"this is a copy of {parent.data.tags['search']!r}, which MLflow goes on to know as another search")
+                self.id, parent = uuid.uuid4().hex, None
+            if parent is not None and not ahead:
                 self._go_on(parent, found, record)
             else:
                 for run in self._made(experiment):
@@ -108,7 +124,8 @@ class Tracker:
             return experiment, parent.info.run_id
 
     def _create_parent(self, experiment: str, plan: Plan) -> Run:
-        tags = {**provenance.tags(), "search": self.name, "search_id": self._id, "data_fingerprint": plan.catalog.fingerprint,
+        tags = {**provenance.tags(), "search": self.name, "search_id": self.id, FOLDER: self._folder,
+                "data_fingerprint": plan.catalog.fingerprint,
                 "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
                 **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
         tags = {name: redacted(value) for name, value in tags.items()}
@@ -136,7 +153,7 @@ class Tracker:
         """Yield all runs of this search."""
         token = None
         while True:
-            page = self.client.search_runs([experiment], f"tags.search_id = '{self._id}'", max_results=1000, page_token=token)
+            page = self.client.search_runs([experiment], f"tags.search_id = '{self.id}'", max_results=1000, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -151,9 +168,18 @@ class Tracker:
         return any(max((one.step for one in self.client.get_metric_history(run.info.run_id, name)), default=0) > last
                    for run, name, last in known)
 
+    def _is_copy(self, parent: Run, ahead: bool) -> bool:
+        """Tell whether the runs are those of the search that our folder was copied from, and that may still be gone on with.
+
+        One that was taken to another machine to go on there has its name and knows all that MLflow knows.
+        """
+        tags = parent.data.tags
+        return tags.get(FOLDER, self._folder) != self._folder and (ahead or tags["search"] != self.name)
+
     def _go_on(self, parent: Run, found: dict[int, Run], record: Record) -> None:
         """Use the runs that were found again; what the record, cut short by a power cut, has not heard of goes."""
         known = {trial.number: trial for trial in record.trials}
+        self.client.set_tag(parent.info.run_id, FOLDER, self._folder)
         self.client.update_run(parent.info.run_id, status="RUNNING")
         for number, run in found.items():
             if number not in known:
@@ -212,24 +238,42 @@ class Tracker:
             self._flush()
 
     def _flush(self) -> None:
-        """Deliver what has come in, trial by trial; what fails stays pending."""
-        from mlflow.exceptions import MlflowException
-
+        """Deliver what has come in, trial by trial; what fails stays pending, and what is refused keeps no other waiting."""
         while self._events:
             self._pending.append(self._events.popleft())
+        refused_with = None
         try:
-            while self._pending:
-                number = self._pending[0][1].number
-                self._deliver([event for event in self._pending if event[1].number == number])
-                self._pending = [event for event in self._pending if event[1].number != number]
+            for trial in {trial.number: trial for _, trial, _ in self._pending}.values():
+                others = [event for event in self._pending if event[1].number != trial.number]
+                try:
+                    self._deliver([event for event in self._pending if event[1].number == trial.number])
+                    self._pending = others
+                except Exception as problem:
+                    if is_away(problem):
+                        raise
+                    refused_with = problem
+                    if self._is_gone(trial):
+                        del self._runs[trial.number]
+                        self._pending = [*others, *_story(trial)]
             while batch := self._bests[:MAX_METRICS]:
                 self.client.log_batch(self.parent, metrics=batch)
                 del self._bests[: len(batch)]  # and not what has come in meanwhile
-            self._complaint = ""
-        except (MlflowException, OSError) as problem:
-            if not self._complaint:
-                logger.warning("MLflow does not take what happens, it is kept: %s", redacted(str(problem)))
-            self._complaint = first_line(problem)
+        except Exception as problem:  # the boundary to MLflow, which lets through whatever its libraries raise
+            refused_with = problem
+        if refused_with and not self._complaint:
+            logger.warning("MLflow does not take what happens, it is kept: %s", redacted(str(refused_with)))
+        self._complaint = first_line(refused_with) if refused_with else ""
+
+    def _is_gone(self, trial: Trial) -> bool:
+        """Tell whether somebody has deleted the run of ``trial``, which then needs another one."""
+        if trial.number not in self._runs:
+            return False
+        try:
+            return self.client.get_run(self._runs[trial.number]).info.lifecycle_stage == "deleted"
+        except Exception as problem:
+            if is_away(problem):
+                raise
+            return True
 
     def _deliver(self, batch: list[Event]) -> None:
         """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""
@@ -248,7 +292,7 @@ class Tracker:
             self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
 
     def _create(self, trial: Trial) -> str:
-        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self._id, "trial": str(trial.number),
+        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self.id, "trial": str(trial.number),
                 "architecture": trial.config.architecture}
         run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
                                      run_name=f"{self.name} trial {trial.number}", tags=tags)
@@ -293,7 +337,7 @@ class Tracker:
         self.client.set_terminated(self.parent, status)
 
     def _asked(self, ask: Callable[[], Answer], seconds: float | None = None) -> Answer:
-        """Return what MLflow answers, asked again for so many seconds while it is away, by default `CLOSE_SECONDS` or until a
+        """Return what MLflow answers, asked again for so many seconds, by default `CLOSE_SECONDS`, while it is away, or until a
         signal comes.
 
         It may have done all or half of what it was asked to and lost the answer: to ask again must then come to the same.
@@ -306,21 +350,23 @@ class Tracker:
             except EnvironmentProblem:
                 if time.monotonic() >= deadline:
                     raise
-                if seconds is None:
-                    self._check()
+                self._check()
                 time.sleep(FLUSH_SECONDS)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Deliver everything now, trying again for so many seconds.
+        """Deliver everything now, trying again for so many seconds, or until a signal comes.
 
         Raises:
             EnvironmentProblem: MLflow did not take all of it.
         """
         deadline = time.monotonic() + seconds
         self._closing.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(FLUSH_SECONDS)
+            self._check()
         self._flush()
         while (left := len(self._pending) + len(self._bests)) and time.monotonic() < deadline:
+            self._check()
             time.sleep(FLUSH_SECONDS)
             self._flush()
         if left:
@@ -359,6 +405,12 @@ class Tracker:
         return registry.register(model, example, outputs, tags, card)
 
 
+def _story(trial: Trial) -> list[Event]:
+    """Return all that has happened to ``trial`` so far."""
+    ended = trial.ending is not None
+    return [("begin", trial, {}), *(("epoch", trial, row) for row in list(trial.rows)), *([("end", trial, {})] if ended else [])]
+
+
 def _params(trial: Trial, space: Space) -> list[Any]:
     from mlflow.entities import Param
 
@@ -379,8 +431,10 @@ def _ending_tags(trial: Trial, rungs: Iterable[int]) -> list[Any]:
 
 
 def _metrics(row: dict[str, Any]) -> list[Any]:
+    """Return the numbers of a row; of a user's own loop they may have names that MLflow does not take, or be too large."""
     from mlflow.entities import Metric
 
     stamp, step = int(row["time"] * 1000), int(row["epoch"])
-    return [Metric(key, float(value), stamp, step) for key, value in row.items()
-            if key not in ("epoch", "time") and isinstance(value, (int, float))]
+    return [Metric(NOT_IN_NAMES.sub("_", key)[:MAX_NAME], float(value), stamp, step) for key, value in row.items()
+            if key not in ("epoch", "time") and isinstance(value, (int, float))
+            and not (isinstance(value, int) and abs(value) > sys.float_info.max)]

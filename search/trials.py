@@ -48,7 +48,7 @@ class Trial:
         return self.rows[-1]["epoch"] if self.rows else 0
 
     def end(self, ending: Ending) -> None:
-        self.ending, self.ended = ending, now()
+        self.ended, self.ending = now(), ending  # in this order: another thread may look
 
     @property
     def trained(self) -> float:

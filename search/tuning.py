@@ -89,10 +89,10 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
         interrupts.listen()
         clock.gpus = machine.gpus
         watchers = (*watchers, folders.Keeper(folder, trials, space.finish.top, interrupts.stop))
-        searcher = OptunaSearcher(space, create_study(space, folder, priors, interrupts.stop), trials, clock, watchers, refuses,
-                                  forbids, stop=interrupts.stop)
         scheduler = Asha(space)
-        scheduler.restore(past)
+        stopped = scheduler.restore(past)
+        searcher = OptunaSearcher(space, create_study(space, folder, priors, interrupts.stop), trials, clock, watchers, refuses,
+                                  forbids, stopped=stopped, stop=interrupts.stop)
         workers = Workers(ray, machine, {size: ray.put(arrays) for size, arrays in data.items()}, fit or trial.default_fit)
         train = tune.with_parameters(trial.train, fit=workers.fit, arrays=workers.arrays, metrics=tuple(space.modes),
                                      formulas=space.formulas, folder=str(folder.resolve()), saves=plan.rungs,

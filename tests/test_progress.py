@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.load import Load
 from search.plan import make_plan
-from search.progress import Progress
+from search.progress import Progress, progress_on
 from search.resources import Machine
 from search.space import load_space
 from search.trials import Trial, Trials
@@ -42,6 +43,17 @@ def progress(space_file):
     shown = Progress(io.StringIO())
     with shown.showing(plan, trials, Clock(300.0, spent=60.0)):
         yield shown
+
+
+def test_where_nobody_reads_any_more_the_search_goes_on(space_file):
+    plan, (reading, writing) = make_plan(load_space(space_file)), os.pipe()
+    with progress_on(writing) as progress:
+        os.close(writing)
+        progress.phase("reading the data")
+        os.close(reading)
+        with progress.showing(plan, Trials("accuracy", "max"), Clock(None)):
+            progress.note("nobody hears this")
+            progress.phase("nor this")
 
 
 def draw(progress: Progress, width: int) -> list[str]:

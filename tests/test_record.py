@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import stat
+import time
 
 import pytest
 
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError
+from search.meter import Use
 from search.record import FILE, Recorder, begin_record, read_record
 from search.searcher import OptunaSearcher
 from search.space import load_space
@@ -119,6 +123,59 @@ def test_a_full_disk_stops_the_search(space, tmp_path):
         recorder.start(space.budget, None)
     [problem] = problems
     assert isinstance(problem, EnvironmentProblem) and "No space left on device" in str(problem) and "resume" in str(problem)
+
+
+def test_what_the_disk_may_have_lost_stops_the_search(space, tmp_path, monkeypatch):
+    """The system tells once that it could not write; the next time it says that all is well."""
+    record, problems, synced = begin_record(tmp_path, space, ""), [], []
+    monkeypatch.setattr("search.record.SYNC_SECONDS", 0.01)
+
+    def fail(number: int) -> None:
+        synced.append(number)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with Recorder(record, Clock(None), problems.append) as recorder:
+        recorder.start(space.budget, None)
+        while not problems:
+            time.sleep(0.01)
+        recorder.start(space.budget, None)
+    [problem], [_] = problems, synced
+    assert "the record cannot be written (Input/output error)" in str(problem) and read_record(tmp_path).state == "running"
+
+
+def test_the_disk_has_all_of_a_record_that_is_closed(space, tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr("search.record.SYNC_SECONDS", 60)
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(os.fstat(number).st_size), fsync(number)))
+    with Recorder(begin_record(tmp_path, space, ""), Clock(None), print) as recorder:
+        recorder.start(space.budget, None)
+    assert synced == [(tmp_path / FILE).stat().st_size]
+
+
+def test_what_is_taken_before_a_start_is_noted_does_not_replace_what_the_last_session_took(space, tmp_path):
+    begin_record(tmp_path, space, "")
+    for session in range(2):
+        with Recorder(read_record(tmp_path), Clock(None), print) as recorder:
+            if session == 0:
+                recorder.start(space.budget, None)
+            recorder.use(Use(seconds=3600.0 - session))
+    assert [use.seconds for use in read_record(tmp_path).uses] == [3600.0]
+
+
+def test_a_watcher_that_fails_at_the_disk_stops_the_search(space, tmp_path):
+    """Tune would take it for the failure of the trial, and begin that again."""
+
+    class Failing(Told):
+        def begin(self, trial: Trial) -> None:
+            raise OSError(errno.ESTALE, "Stale file handle", "weights")
+
+    record, told, problems = begin_record(tmp_path, space, ""), Told(), []
+    watchers = (Failing(), told)
+    searcher = OptunaSearcher(space, create_study(space, tmp_path), record.trials, Clock(None), watchers, stop=problems.append)
+    searcher.suggest("first")
+    assert not told.begun
+    assert [str(problem) for problem in problems] == ["weights: Stale file handle; mend that and go on with `resume`"]
 
 
 class Told:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from search.endings import Ending, State
+from search.endings import Ending, Kind, State
 from search.scheduler import Asha
 from search.space import load_space
 from search.trials import Trial
@@ -17,6 +17,17 @@ from search.trials import Trial
 @pytest.fixture
 def space(space_file):
     return load_space(space_file, ["schedule={max_epochs: 27, grace_period: 1, reduction_factor: 3}"])
+
+
+def test_what_a_rung_stopped_is_known_where_its_end_was_not_recorded(space):
+    """So that it does not train on to the next rung; a trial that went on, or that has its end, is no such."""
+    scheduler, trials = Asha(space), [Trial(number, {}, space.trial_config({})) for number in range(4)]
+    events = [("begin", trial) for trial in trials]
+    for trial, score in zip(trials, (0.5, 0.9, 0.1, 0.2), strict=True):
+        events.append(("epoch", trial, {"epoch": 1, "accuracy": score}))
+    trials[2].end(Ending(State.PRUNED, Kind.SCHEDULER, 0.1))
+    events.append(("end", trials[2]))
+    assert scheduler.restore(events) == {3}
 
 
 def test_restored_it_decides_as_if_it_had_never_stopped(space):

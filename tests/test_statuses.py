@@ -28,7 +28,7 @@ def build(*, channels, outputs, size, dropout):
 
 def test_the_readme_lists_the_statuses():
     listed = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    errors = [SpaceError, NoUsableTrial, EnvironmentProblem, Interrupted(signal.SIGINT), Interrupted(signal.SIGTERM)]
+    errors = [SpaceError, NoUsableTrial, EnvironmentProblem, *map(Interrupted, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))]
     assert [int(status) for status, _ in listed] == sorted([0, 3, *(error.exit_status for error in errors)])
 
 

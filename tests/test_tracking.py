@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -145,6 +147,110 @@ def test_what_ends_while_mlflow_hears_of_another_end_is_told_next(space_file, tm
         search.play(tracker)
         wait_until(lambda: len(played) == 2)
     check_rows(tmp_path / "results" / "mlflow.db", search)
+
+
+def test_a_run_that_is_deleted_is_made_again_and_keeps_no_other_waiting(space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "deleted")
+    uri = default_uri(tmp_path / "results")
+    with search.tracked(uri) as tracker:
+        trial = Trial(0, params := {"learning_rate": 1e-3, "batch_size": 8}, search.plan.space.trial_config(params))
+        search.record.trials.add(trial)
+        tracker.begin(trial)
+        row = {"epoch": 1, "accuracy": 0.5, "loss": 1.0, "time": time.time()}
+        trial.rows.append(row)
+        tracker.epoch(trial, row)
+        wait_until(lambda: tracker.run_of(trial) and not tracker._pending)
+        tracker.client.delete_run(tracker.run_of(trial))
+        trial.end(Ending(State.COMPLETE, value=0.5))
+        tracker.end(trial)
+        other = search.play(tracker)
+        wait_until(lambda: tracker.run_of(other))
+    check_rows(tmp_path / "results" / "mlflow.db", search)
+
+
+def test_numbers_of_a_users_own_loop_may_have_any_name_and_size(space_file, tmp_path):
+    search = Search(space_file, tmp_path / "results" / "names")
+    with search.tracked(default_uri(tmp_path / "results")) as tracker:
+        trial = Trial(0, params := {"learning_rate": 1e-3, "batch_size": 8}, search.plan.space.trial_config(params))
+        search.record.trials.add(trial)
+        tracker.begin(trial)
+        trial.rows.append({"epoch": 1, "accuracy": 0.5, "time": time.time(), "acc@1": 0.25, "große": 1, "n" * 300: 2.0,
+                           "steps": 10**400, "nothing": float("nan")})
+        tracker.epoch(trial, trial.rows[-1])
+        trial.end(Ending(State.COMPLETE, value=0.5))
+        tracker.end(trial)
+    found = dict(query(tmp_path / "results" / "mlflow.db", "select key, value from metrics where key not like 'best_%'"))
+    assert found == {"accuracy": 0.5, "acc_1": 0.25, "große": 1.0, "n" * 250: 2.0, "nothing": 0.0}  # NaN as MLflow has it
+
+
+def test_whatever_mlflow_raises_the_thread_lives(space_file, tmp_path, monkeypatch):
+    search = Search(space_file, tmp_path / "results" / "garbled")
+    with search.tracked(default_uri(tmp_path / "results")) as tracker:
+        create_run, met = tracker.client.create_run, []
+
+        def fail_once(*arguments, **named):
+            if not met:
+                met.append(True)
+                raise RuntimeError("an answer that nobody understands")
+            return create_run(*arguments, **named)
+
+        monkeypatch.setattr(tracker.client, "create_run", fail_once)
+        trial = search.play(tracker)
+        wait_until(lambda: tracker.run_of(trial))
+    assert met
+    check_rows(tmp_path / "results" / "mlflow.db", search)
+
+
+@pytest.mark.parametrize("name", ["gone_on", "other"])
+def test_a_copy_leaves_the_runs_of_its_original_alone(space_file, tmp_path, name):
+    """Copied elsewhere while the original went on, or beside it under another name, where both record at one place."""
+    uri = default_uri(tmp_path / "store")
+    original = Search(space_file, tmp_path / "results" / "gone_on")
+    with Recorder(original.record, Clock(None), print) as recorder, original.tracked(uri) as tracker:
+        recorder.start(original.plan.space.budget, None, id=tracker.id)
+        original.play(recorder, tracker)
+        if name == "gone_on":
+            copy = shutil.copytree(original.folder, tmp_path / "elsewhere" / name)
+            original.play(recorder, tracker)
+    if name == "other":
+        copy = shutil.copytree(original.folder, tmp_path / "results" / name)
+    for _ in range(2):  # it is a copy for the first time alone
+        copied, said = read_record(copy), []
+        with Recorder(copied, Clock(None), print) as recorder:
+            with Tracker(uri, copy.parent, original.plan, name, copied, say=said.append) as tracker:
+                recorder.start(original.plan.space.budget, None, id=tracker.id)
+        assert len(said) == (tracker.id != copied.id)
+    assert copied.id == tracker.id != original.record.id
+    check_rows(tmp_path / "store" / "mlflow.db", original)
+    twin = SimpleNamespace(record=copied)
+    check_rows(tmp_path / "store" / "mlflow.db", twin)
+
+
+def test_a_search_that_was_taken_elsewhere_goes_on_with_its_runs(space_file, tmp_path):
+    uri = default_uri(tmp_path / "store")
+    search = Search(space_file, tmp_path / "results" / "taken")
+    with Recorder(search.record, Clock(None), print) as recorder, search.tracked(uri) as tracker:
+        recorder.start(search.plan.space.budget, None, id=tracker.id)
+        search.play(recorder, tracker)
+    copy = shutil.copytree(search.folder, tmp_path / "elsewhere" / "taken")
+    with Tracker(uri, copy.parent, search.plan, "taken", read_record(copy)) as again:
+        assert (again.id, again.parent) == (tracker.id, tracker.parent)
+
+
+@pytest.mark.parametrize("stage", ["a delivery", "the end"])
+def test_a_signal_ends_the_wait_for_what_is_left_to_deliver(server, space_file, tmp_path, stage):
+    search = Search(space_file, tmp_path / "results" / stage.replace(" ", "_"))
+    with Proxy(server) as proxy, Interrupts() as interrupts:
+        with pytest.raises(Interrupted), search.tracked(proxy.uri, interrupts.check) as tracker:
+            proxy.mood = "hole"
+            search.play(tracker)
+            wait_until(lambda: proxy.met)
+            began = time.monotonic()
+            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            if stage == "a delivery":
+                tracker.flush()
+        assert time.monotonic() - began < 15
+        proxy.mood = "well"
 
 
 def test_a_signal_ends_the_wait_for_a_registration(server, space_file, tmp_path, monkeypatch):

@@ -45,4 +45,9 @@ class DiskFull(Unusable):
     """The disk takes no more; what was written before is whole."""
 
 
+def first_line(problem: BaseException) -> str:
+    """Return the first line of what ``problem`` says, or its kind where it says nothing."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError of a full disk says

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ def whole(path: Path, sync: bool = True) -> Iterator[Path]:
 
     Who reads ``path`` meanwhile finds what stood there before. Without ``sync`` it may be torn after a power cut.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.part")  # two containers have processes of one number
     try:
         yield part
         if sync:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trainables.errors import first_line
+
 WARM_UP = 3  # runs before recording: libraries set themselves up, optimizers make their state
 
 
@@ -33,8 +35,8 @@ def captured(function: Callable[..., None], *example: Tensor) -> Callable[..., N
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as problem:
-            reason = str(problem).splitlines()[0]
-            warnings.warn(f"the training step is not captured as a CUDA graph and runs eagerly: {reason}", stacklevel=2)
+            what = "the training step is not captured as a CUDA graph and runs eagerly"
+            warnings.warn(f"{what}: {first_line(problem)}", stacklevel=2)
             return function
 
     def replay(*arguments: Tensor) -> None:

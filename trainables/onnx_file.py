@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.errors import BadInput
+from trainables.errors import BadInput, first_line
 from trainables.export import BATCH_PIXELS, Card, card_from
 from trainables.tasks.task import Task
 
@@ -53,8 +53,7 @@ def write_onnx(path: Path, model: nn.Module, task: Task, card: Card) -> None:
         onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
         path.write_bytes(proto.SerializeToString())
     except Exception as problem:  # the boundary to the exporter, which meets whatever a network of the user's own does
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise BadInput(f"cannot be exported: {reason:.200}", file=str(path)) from None
+        raise BadInput(f"cannot be exported: {first_line(problem):.200}", file=str(path)) from None
 
 
 class OnnxModel:

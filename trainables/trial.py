@@ -21,7 +21,7 @@ from ray import tune
 from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
-from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable
+from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable, first_line
 from trainables.files import checkpoint_folder, error_file, seal, unseal, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
@@ -211,7 +211,7 @@ def kind(problem: Exception) -> str:
 
 def line(problem: Exception) -> str:
     """Return the first line of what went wrong, with the mend where the disk is full."""
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0] + "; make room" * full(problem)
+    return first_line(problem) + "; make room" * full(problem)
 
 
 def full(problem: Exception) -> bool:

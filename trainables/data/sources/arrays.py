@@ -14,7 +14,7 @@ from trainables.data.config import DataConfig
 from trainables.data.files import data_file
 from trainables.data.sources.in_memory import ArrayPixels
 from trainables.data.targets import Labels, ordered_classes
-from trainables.errors import BadInput
+from trainables.errors import BadInput, first_line
 from trainables.files import whole
 
 NEEDED, KNOWN = ("images", "labels"), ("images", "labels", "classes")
@@ -44,8 +44,7 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
     except BadInput:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise BadInput(f"no arrays can be read from it ({reason:.100}); write it by `numpy.savez`") from None
+        raise BadInput(f"no arrays can be read from it ({first_line(problem):.100}); write it by `numpy.savez`") from None
 
 
 def write_arrays(file: Path, catalog: Catalog) -> None:
@@ -123,4 +122,4 @@ def as_array(name: str, values: ArrayLike, wanted: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (TypeError, ValueError) as problem:
-        raise BadInput(f"{name}: no array ({str(problem).splitlines()[0]:.80}); give {wanted}", key=name) from None
+        raise BadInput(f"{name}: no array ({first_line(problem):.80}); give {wanted}", key=name) from None
