@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import folder as folders
-from search.errors import EnvironmentProblem, SearchError
+from search.errors import EnvironmentProblem, SearchError, SpaceError
 from search.redact import redacted
 
 if TYPE_CHECKING:
@@ -37,7 +39,14 @@ MOVED = "change where the data is or what may be taken, such as data.root=FOLDER
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; every foreseen mistake is one line on standard error."""
-    given = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # whose encoding may lack what a class or a file is called by
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    top = parser()
+    given, left = top.parse_known_args(arguments)
+    if left:
+        mend = "; write --set 'KEY=VALUE', in quotes" if getattr(given, "set", None) else ""
+        top.error(f"unrecognized arguments: {' '.join(left)}{mend}")
     try:
         return given.command(given) or 0
     except SearchError as problem:
@@ -50,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as problem:  # the boundary to the system: a full disk, a folder taken away
         place = f"{problem.filename}: " if problem.filename else ""
-        tell("error", f"{place}{problem.strerror or problem}; mend that and try again")
-        return EnvironmentProblem.exit_status
+        too_long = problem.errno == errno.ENAMETOOLONG  # a name that was given
+        tell("error", f"{place}{problem.strerror or problem}; {'give a shorter one' if too_long else 'mend that and try again'}")
+        return SpaceError.exit_status if too_long else EnvironmentProblem.exit_status
 
 
 def tell(kind: str, message: str) -> None:
@@ -122,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--tracking-uri", metavar="URI", help="MLflow store of models:/… (default: that of the results folder)")
     ui = add(commands, "ui", ui_command)
     add_name(ui)
-    ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
+    ui.add_argument("--port", type=port, default=5000, help="port to serve on (default: 5000)")
     ui.add_argument("--optuna", action="store_true", help="open Optuna's dashboard on the search's study instead")
     return top
 
@@ -164,6 +174,13 @@ def more(kind: type) -> Callable[[str], Any]:
         return value
 
     return read
+
+
+def port(text: str) -> int:
+    """Return the number of a port."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no port; give a number from 1 to 65535")
+    return int(text)
 
 
 def add_name(command: argparse.ArgumentParser) -> None:

@@ -62,6 +62,7 @@ class Outcome:
     """What a search found; the fields of `best --json`.
 
     Attributes:
+        task: classification, landmarks or segmentation.
         trial: number of the best trial; ``trial_state`` is COMPLETE, or PRUNED where none ran to its end.
         metric: what the objective is called; where it is ``objective``, ``formula`` says what that is.
         params: its searched parameters, None where one does not apply; ``config`` has them all.
@@ -108,6 +109,7 @@ class Outcome:
     seconds: float
     details: dict[str, Any]
     ended_by: str
+    task: str = ""
     formula: str | None = None
     optimism: float | None = None
     candidates: list[Candidate] = field(default_factory=list)
@@ -162,7 +164,7 @@ def finish(plan: Plan, folder: Path, cache: Path, trials: Trials, repeats: Seque
         ended_by=trials.stop.value, formula=plan.space.objective.formula,
         optimism=sign * (val - found.score.value), candidates=candidates, baseline=baseline, extras=extras,
         exports=exports, notes=[*cut_short(best, row), *notes(plan, folder, trials, repeats, candidates, extras)],
-        front=front(trials), hypervolume=covered(plan, trials),
+        front=front(trials), hypervolume=covered(plan, trials), task=plan.catalog.target.task,
     )
     tracker.flush()
     interrupts.check()

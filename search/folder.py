@@ -30,7 +30,8 @@ from trainables.files import (
     write_text_whole,
 )
 
-SUMMARY = "search.json"
+SUMMARY, RECORD = "search.json", "record.jsonl"
+OURS = ("artifacts", "cache")  # what stands beside the searches in a results folder
 LOCK = "lock"
 LEAST_FREE, LEAST_SHARE = 2**30, 0.02  # bytes of a disk, and the share of it: below both a search makes it no fuller
 STUDY = "optuna.db"
@@ -46,6 +47,8 @@ def claim(results: Path, name: str) -> Path:
         check_name(name)
     except BadInput as problem:
         raise SpaceError(problem.message.replace("`name:`", "--name"), place=f"--name {name}"[:90]) from None
+    if name in OURS or name.startswith("mlflow.db") or name.endswith(".json"):
+        raise SpaceError("something else of a results folder has this name; choose another --name", place=f"--name {name}")
     folder = results / name
     if folder.exists():
         raise taken(folder)
@@ -55,9 +58,14 @@ def claim(results: Path, name: str) -> Path:
 
 
 def taken(folder: Path) -> SpaceError:
-    name = folder.name
-    mend = f"go on with it by `resume {name}`, choose another --name, or remove that folder"
-    return SpaceError(f"a search named {name!r} stands there; {mend}", place=str(folder))
+    if not any((folder / file).exists() for file in (SUMMARY, RECORD)):
+        return SpaceError("it is there already, and no search; choose another --name", place=str(folder))
+    name, mend = folder.name, f"go on with it by `resume {folder.name}`"
+    with suppress(SearchError):
+        if read_summary(folder)["state"] == "complete":
+            mend = f"extend it by `resume {name} --trials +N` or --minutes +M"
+    return SpaceError(f"a search named {name!r} stands there; {mend}, choose another --name, or remove that folder",
+                      place=str(folder))
 
 
 def check_ours(folder: Path) -> None:
@@ -211,13 +219,25 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
+    """Return what the summary of a search tells; where it is missing or damaged beside a record, that alone.
+
+    Raises:
+        SpaceError: there is neither.
+    """
     from search.finish import Outcome
 
     try:
         summary = json.loads((folder / SUMMARY).read_text())
-        return asdict(Outcome(**summary)) if summary["state"] == "complete" else {"name": folder.name, **summary}
+        if summary["state"] == "complete":
+            return asdict(Outcome(**summary))
+        state = "killed" if summary["state"] == "running" and holder(folder) is None else summary["state"]
+        return {"name": folder.name, **summary, "state": state}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        raise SpaceError("no search has written its summary there; `list` shows those that did", place=str(folder)) from None
+        if not (folder / RECORD).exists():
+            what = "no search has written its summary there; `list` shows those that did"
+            raise SpaceError(what, place=str(folder)) from None
+        mend = f"its {SUMMARY} is missing or damaged; `status {folder.name}` reads its record, and `resume` goes on with it"
+        return {"name": folder.name, "state": "unknown", "reason": mend}
 
 
 def searches(results: Path) -> list[Path]:
@@ -227,10 +247,11 @@ def searches(results: Path) -> list[Path]:
         SpaceError: one of them is not this user's.
     """
     check_ours(results)
-    found = [path.parent for path in results.glob(f"*/{SUMMARY}")]
-    for folder in found:
-        check_ours(folder)
-    return sorted(found, key=lambda path: (path / SUMMARY).stat().st_mtime)
+    written: dict[Path, float] = {}
+    for path in (path for name in (SUMMARY, RECORD) for path in results.glob(f"*/{name}")):
+        check_ours(path.parent)
+        written[path.parent] = max(path.stat().st_mtime, written.get(path.parent, 0.0))
+    return sorted(written, key=written.get)
 
 
 def find(results: Path, name: str | None) -> Path:

@@ -269,11 +269,14 @@ def choice(values: list[Any]) -> Any:
 
 
 def image_sizes(catalog: Catalog, machine: Machine) -> list[int]:
-    """Return sides to be tried: up to the images' own, and to what a machine trains in minutes."""
+    """Return sides to be tried: up to the images' own, and to what a machine trains in minutes.
+
+    It is one for masks, since scores of masks compare at one size only.
+    """
     longest = max(catalog.sizes[2:])
     known = [64, 96, 128, 192] if machine.gpus else [32, 48, 64, 96]
     if catalog.target.task == "segmentation":
-        known = known[2:]
+        known = known[2:3]
     fitting = [size for size in known if size <= longest][-3:]
     return fitting or [max(16, min(known[0], 8 * math.ceil(longest / 8)))]
 

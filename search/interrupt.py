@@ -5,13 +5,32 @@ The first signal asks the search to stop in order, the second leaves at once.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from search.errors import EnvironmentProblem, Interrupted
 from search.redact import redacted
+
+
+@contextmanager
+def kept(number: int, ignored: bool = False) -> Iterator[None]:
+    """Let signal ``number`` do afterwards what it did before, whatever code in C has made of it meanwhile; in any thread.
+
+    Where it is ``ignored`` meanwhile, the processes that are started in that time ignore it for ever.
+    """
+    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig  # what `signal` itself calls, in the main thread
+    get.restype = put.restype = ctypes.c_void_p
+    get.argtypes, put.argtypes = [ctypes.c_int], [ctypes.c_int, ctypes.c_void_p]
+    before = put(number, int(signal.SIG_IGN)) if ignored else get(number)
+    try:
+        yield
+    finally:
+        put(number, before)
 
 
 class Interrupts:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from search.errors import EnvironmentProblem
 
+LONGEST_PLACE = 107 - len("/search-12345678/ray/session_2026-11-23_02-04-41_142792_4194304/sockets/plasma_store")  # of sun_path
 PREFIX, LOCK = "search-", "held"
 ESSENTIAL = ("raylet", "gcs_server")  # Ray's processes without which nothing goes on
 LOOK_SECONDS = 0.5
@@ -43,12 +44,28 @@ def private_ray() -> Iterator[str]:
     handed_on = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
     class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     try:
-        with private_folder(Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())) as folder:
+        with private_folder(place()) as folder:
             yield os.path.join(folder, "ray")  # Ray opens the folder that it is given to all users, and not what it is in
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = on_networks
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = handed_on
         tell_ray(before)
+
+
+def place() -> Path:
+    """Return the folder for Ray's files: RAY_TMPDIR, or the system's, where the names of sockets below it are not too long.
+
+    Raises:
+        EnvironmentProblem: it is no folder that can be written.
+    """
+    given = os.environ.get("RAY_TMPDIR")
+    found = Path(given or tempfile.gettempdir())
+    if not given and len(os.fsencode(found)) > LONGEST_PLACE:
+        found = Path("/tmp")
+    if len(os.fsencode(found)) > LONGEST_PLACE or not os.access(found, os.W_OK | os.X_OK):
+        what = f"RAY_TMPDIR: Ray cannot have its files in {str(found)!r}"
+        raise EnvironmentProblem(f"{what}; give a folder that can be written, of at most {LONGEST_PLACE} bytes")
+    return found
 
 
 @contextmanager

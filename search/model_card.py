@@ -51,7 +51,7 @@ def use(plan: Plan, outcome: Outcome) -> Iterator[str]:
     size, planes = outcome.config["image_size"], "grey" if plan.channels == 1 else "RGB"
     yield "## Use"
     yield ""
-    yield f"    python -m search predict {outcome.name} IMAGE…"
+    yield f"    python -m search predict {outcome.name} IMAGE…{' -o FOLDER' if outcome.task == 'segmentation' else ''}"
     yield ""
     yield (f"An image is made {planes}, resized to {size} × {size} bilinearly with antialiasing and scaled to 0..1: float32 "
            f"(n, {plan.channels}, {size}, {size}). The network normalises it itself. `model.safetensors` with `model.json`, and "

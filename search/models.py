@@ -70,6 +70,9 @@ def find_model(results: Path, words: Sequence[str], tracking: str | None = None)
     if (place := model_folder(Path(first))) is not None:
         return TorchModel(place), here, words[1:]
     folder, words = of_search(results, words)
+    if not (folder / "model").is_dir() and (folder / folders.RECORD).is_file():
+        mend = f"`resume {folder.name}` goes on with it, `finish {folder.name}` ends it with what it has"
+        raise SpaceError(f"the search is not complete and has no model yet; {mend}", place=str(folder))
     return TorchModel(folder / "model"), folder, words
 
 

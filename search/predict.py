@@ -61,6 +61,8 @@ def predict(results: Path, words: Sequence[str], output: str | None, *, json_wan
         if found[0].picture is not None:
             found, output = write_pictures(files, found, output), None
     except BadInput as problem:
+        if (problem.key or "").startswith("data."):  # a key of space files, and none is read here
+            problem.key = None
         raise SpaceError.of(problem, lambda key: ", ".join(words)) from None
     if table is not None and not json_wanted:
         return write(as_table(table, found), output)
@@ -75,7 +77,7 @@ def is_table(words: Sequence[str]) -> bool:
 def listed(table: Table, column: str) -> dict[Path, Path]:
     """Return the images that a CSV lists, a file once, with their path relative to its folder."""
     root = Path(table.file).parent
-    return {path: path.relative_to(root) for path in image_paths(table, column, root, root)}
+    return {path: path.relative_to(root) for path in image_paths(table, column, root, root.resolve())}
 
 
 def as_table(table: Table, found: Sequence[Answer]) -> str:
@@ -195,7 +197,7 @@ def write(text: str, output: str | None) -> None:
 def write_file(path: Path, content: str | Image) -> None:
     try:
         if isinstance(content, str):
-            path.write_text(content)
+            path.write_text(content, encoding="utf-8")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             content.save(path)

@@ -37,8 +37,8 @@ class Silent:
         """Say what is to be read afterwards, too."""
 
     @contextmanager
-    def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
-        """Show ``trials`` until the context ends."""
+    def showing(self, plan: Plan, trials: Trials, clock: Clock, name: str = "") -> Iterator[None]:
+        """Show ``trials`` of the search ``name``, by default the space's, until the context ends."""
         yield
 
     def begin(self, trial: Trial) -> None:
@@ -101,8 +101,9 @@ class Progress(Silent):
         self._print(text)
 
     @contextmanager
-    def showing(self, plan: Plan, trials: Trials, clock: Clock) -> Iterator[None]:
+    def showing(self, plan: Plan, trials: Trials, clock: Clock, name: str = "") -> Iterator[None]:
         self._plan, self._trials, self._clock, self._machine = plan, trials, clock, Load(plan.machine)
+        self._name = name or plan.space.name
         for warning in plan.data_warnings:
             self._print(f"warning: {warning}")
         if not self.console.is_terminal:
@@ -145,7 +146,7 @@ class Progress(Silent):
         limit = self._plan.space.budget.trials
         spent = clock_text(self._clock.elapsed) + (f" of {clock_text(self._clock.seconds)}" if self._clock.seconds else "")
         number = f"{len(trials)}" + (f" of {limit}" if limit else "")
-        left = f", {clock_text(max(0, self._clock.left))} left" if self._clock.seconds else ""
+        left = f", {clock_text(max(0, self._clock.left))} left for trials" if self._clock.seconds else ""
         return (f"{spent}{left} | {number} trials: {len(trials.running())} running, {counts[State.COMPLETE]} complete, "
                 f"{counts[State.PRUNED]} stopped early, {counts[State.FAILED]} failed")
 
@@ -154,16 +155,17 @@ class Progress(Silent):
         best, metric = self._trials.best(), self._trials.metric
         searched = self._plan.space.searched
         lines = [self._status(), self._pace(), self._machine.describe(self._trials.running())]
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("trial", "epoch", metric, "parameters"):
+        table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
+        for heading in ("trial", "epoch", metric):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        table.add_column("parameters", overflow="ellipsis", no_wrap=True, ratio=1)  # has what room the others leave
         for trial in self._trials.running()[:SHOWN_TRIALS]:
             score = score_text(trial.rows[-1][metric]) if trial.rows else "-"
             table.add_row(str(trial.number), f"{trial.epoch}/{trial.config.epochs}", score, parameters(trial, searched))
         found = "none yet"
         if best is not None:
             found = f"{score_text(best.ending.value)} by trial {best.number}: {parameters(best, searched)}"
-        parts = [Text(f"{self._plan.space.name}: {self._text}", style="bold"), *map(Text, filter(None, lines)),
+        parts = [Text(f"{self._name}: {self._text}", style="bold"), *map(Text, filter(None, lines)),
                  Text(f"best {metric}: {found}")]
         return Group(*parts, *([self._rungs()] if self._plan.rungs else []), table)
 
@@ -190,7 +192,7 @@ class Progress(Silent):
 @contextmanager
 def progress_on(number: int) -> Iterator[Progress]:
     """Yield what shows a search on a copy of file descriptor ``number``."""
-    stream = os.fdopen(os.dup(number), "w")
+    stream = os.fdopen(os.dup(number), "w", errors="backslashreplace")
     try:
         yield Progress(stream)
     finally:
@@ -199,11 +201,11 @@ def progress_on(number: int) -> Iterator[Progress]:
 
 
 def ended(trial: Trial, metric: str) -> str:
-    """Return one line on how ``trial`` ended."""
-    ending = trial.ending
+    """Return one line on how ``trial`` ended; the seconds of one that has a score are those of its epochs, without pauses."""
+    ending, seconds = trial.ending, trial.seconds if trial.ending.value is None else trial.trained
     score = f" {metric} {score_text(ending.value)}" if ending.value is not None else ""
     why = f" ({ending.kind}{': ' + ending.message if ending.message else ''})" if ending.kind else ""
-    return f"trial {trial.number:<4} {ending.state:<8}{score} after {trial.epoch} epochs, {trial.seconds:.0f} s{why}"
+    return f"trial {trial.number:<4} {ending.state:<8}{score} after {trial.epoch} epochs, {seconds:.0f} s{why}"
 
 
 def parameters(trial: Trial, names: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ from search.about import About
 from search.clock import Clock
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem, SpaceError, state_after
+from search.folder import RECORD
 from search.in_memory import found_again
 from search.meter import Use
 from search.parameters import Choice, Parameter
@@ -39,7 +40,7 @@ from search.yaml_lines import Document
 from trainables.config import TrialConfig, is_a
 from trainables.errors import BadInput
 
-FILE = "record.jsonl"
+FILE = RECORD
 FORMAT = 1
 SYNC_SECONDS = 1.0
 ID = re.compile("[0-9a-f]{32}")

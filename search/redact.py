@@ -13,7 +13,7 @@ HERE = r"""(?![,;|'"<(\[{][a-z][\w+.-]*://)"""
 # A port behind which the quotes end is none.
 USER = re.compile(rf"""(://(?:(?![:/@]){SIGN})*:)(?!\d+(?:/[^\s'"@]*)?{END})(?:{HERE}[^\s@])*@(?:(?:{HERE}{SIGN})*@)?""",
                   re.IGNORECASE)
-QUERY = re.compile(rf"""([?&][^\s'"=&]*(?:password|passwd|pwd|token|secret)=)(?:(?!&){SIGN})+""", re.IGNORECASE)
+QUERY = re.compile(rf"""([?&][^\s'"=&]*(?:password|passwd|pwd|token|secret|odbc_connect)=)(?:(?!&){SIGN})+""", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:

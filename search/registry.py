@@ -95,13 +95,15 @@ class Registry:
         import mlflow
         from mlflow.models import infer_signature
 
-        from trainables.export import code
+        from trainables.export import CARD, code, read_card
 
+        target = read_card(model / CARD).target
         with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):
             logged = mlflow.pyfunc.log_model(
                 name="model", loader_module="trainables.export", data_path=str(model),
                 code_paths=code(model), signature=infer_signature(example, outputs),
                 input_example=example, pip_requirements=requirements(), tags={"sha256": sha256},
+                metadata={target.noun: list(target.names)},
             )
             with tempfile.TemporaryDirectory() as place:
                 stored = Path(mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}", dst_path=place), "data")

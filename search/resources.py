@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from search.sections import Resources
 from trainables.errors import BadInput, first_line
 
 NODES_POLL_SECONDS = 1.0
+ANSWER_SECONDS = 5
+EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # a frame of HTTP/2 of type 4 without content
 CODE = Path(__file__).parent.parent  # what workers must be able to import from, also where nothing is installed
 
 
@@ -98,9 +100,23 @@ def check_address(address: str) -> None:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise SpaceError(f"{address!r:.80} is no address; {mend}", place="--address")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as connection:
+            talks = "RAY_USE_TLS" in os.environ or talks_http2(connection)
     except (OSError, UnicodeError) as problem:
         raise EnvironmentProblem(f"--address: {address!r}: no Ray cluster answers there ({problem}); {mend}") from None
+    if not talks:
+        raise EnvironmentProblem(f"--address: {address!r}: what answers there is no Ray cluster; {mend}")
+
+
+def talks_http2(connection: socket.socket) -> bool:
+    """Tell whether gRPC may be spoken, as with a head node: Ray itself asks anything else for minutes.
+
+    The server's first frame is its settings: RFC 9113, 3.4 and 4.1.
+    """
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + EMPTY_SETTINGS)
+    with suppress(TimeoutError):
+        return connection.recv(len(EMPTY_SETTINGS), socket.MSG_WAITALL)[3:4] == EMPTY_SETTINGS[3:4]
+    return False
 
 
 def cluster_machine(address: str, resources: Resources, say: Callable[[str], None] = lambda text: None) -> Machine:

@@ -80,7 +80,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
         folders.check_room(folder)
     progress.phase("reading the data")
     uri = check_uri(tracking_uri(space, results, tracking))
-    machine = cluster_machine(address, space.resources, progress.phase) if address else None
+    machine = cluster_machine(address, space.resources, progress.phase) if address is not None else None
     plan = make_plan(space, machine, catalog)
     if record:
         check_rows(record, plan.catalog)
@@ -89,6 +89,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
     screen = Screen(plan, results / "cache")
+    session = session_of(plan, address, fit)
 
     with nullcontext() if record else folders.made(folder):
         if catalog is not None:
@@ -99,9 +100,9 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
             with (
                 Recorder(record, clock, interrupts.stop) as recorder,
                 nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),
-                begun(session_of(plan, address, fit)) as session,
+                begun(session) as session,
                 Tracker(uri, results, plan, folder.name, record, interrupts.check, progress.note) as tracker,
-                progress.showing(plan, trials, clock),
+                progress.showing(plan, trials, clock, folder.name),
             ):
                 recorder.start(space.budget, tracking, plan.machine, tracker.id)
                 keep_rows(folder, plan.catalog)

@@ -61,6 +61,9 @@ def check_uri(uri: str) -> str:
         SpaceError: it cannot be one; names the URI and the mend.
         EnvironmentProblem: nothing answers there, or not to us.
     """
+    if not uri.startswith("sqlite") and re.search(r"\s", uri):  # a password with a blank would be taken for its end
+        scheme = uri.partition("://")[0] if "://" in uri else ""
+        raise refused(f"{scheme}://…", "there is a blank in it, which no URI has", "write it as %20")
     try:
         scheme, host, _ = (parts := urlsplit(uri)).scheme, parts.hostname, parts.port
     except ValueError:  # whose text may hold a piece of the password

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -11,8 +12,8 @@ from typing import Any
 from search import folder as folders
 from search.clock import Clock
 from search.endings import Kind
-from search.interrupt import Interrupts
-from search.loopback import watched
+from search.interrupt import Interrupts, kept
+from search.loopback import place, watched
 from search.plan import Plan
 from search.repeats import Workers
 from search.resources import Machine, ray_session
@@ -27,7 +28,13 @@ Session = AbstractContextManager[tuple[Any, Machine]]
 
 
 def session_of(plan: Plan, address: str | None = None, fit=None) -> Session:
-    """Return what starts Ray for ``plan`` on this machine, or joins the cluster at ``address``; see `ray_session`."""
+    """Return what starts Ray for ``plan`` on this machine, or joins the cluster at ``address``; see `ray_session`.
+
+    Raises:
+        EnvironmentProblem: there is no place for Ray's files.
+    """
+    if address is None:
+        place()
     code = own.sources_here(plan.space.values("architecture"), KEY)
     return ray_session(plan.machine, address, code, LOOP if fit is None else ())
 
@@ -37,8 +44,13 @@ def begun(session: Session) -> Iterator[Session]:
     """Start Ray in a thread, while the caller does something else; yield what waits for it and leaves it."""
     from ray import tune  # noqa: F401  # here, since two threads that import the same modules can meet half of one
 
+    def start() -> tuple[Any, Machine]:
+        # Ray's start lets SIGTERM end the process with a dump; a terminal that is closed is to end us, and not Ray before us
+        with kept(signal.SIGTERM), kept(signal.SIGHUP, ignored=True):
+            return stack.enter_context(session)
+
     with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
-        started = thread.submit(stack.enter_context, session)
+        started = thread.submit(start)
 
         @contextmanager
         def waited() -> Iterator[tuple[Any, Machine]]:

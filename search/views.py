@@ -161,12 +161,15 @@ def best(summary: dict[str, Any], results: Path) -> str:
         f"          {summary['registered']} in {summary['tracking']}",
         *files(summary.get("exports", [])),
         *([f"          {summary['verdict']}"] if not summary.get("champion", True) else []),
+        *([f"report    {page}"] if (page := results / name / "report.html").is_file() else []),
     ]
     folder = "" if results == Path("results") else f" --results {results}"
     lines += front(summary.get("front"), summary.get("hypervolume"), counts["COMPLETE"])
     lines += rung_checks(summary.get("rungs", []))
-    commands = (f"next      python -m search predict {name} IMAGE…{folder}", f"          python -m search ui {name}{folder}")
-    return "\n".join([*lines, *commands])
+    masks = " -o FOLDER" if summary.get("task") == "segmentation" else ""
+    lines.append(f"next      python -m search predict {name} IMAGE…{masks}{folder}")
+    lines.append(f"          python -m search ui {name}{folder}")
+    return "\n".join(lines)
 
 
 def seeds(candidates: list[dict[str, Any]]) -> Iterator[str]:
@@ -189,8 +192,11 @@ def files(exports: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def flattery(summary: dict[str, Any]) -> str:
-    """Return by how much the validation score is better than the sealed one."""
-    return "" if summary.get("optimism") is None else f": {amount(summary['optimism'], summary['metric'])} over the sealed score"
+    """Return how far the validation score is from the sealed one."""
+    if summary.get("optimism") is None:
+        return ""
+    side = "below" if summary["val"] < summary["test"] else "over"
+    return f": {amount(abs(summary['optimism']), summary['metric'])[1:]} {side} the sealed score"
 
 
 def worth(summary: dict[str, Any]) -> Iterator[str]:
@@ -262,9 +268,10 @@ def status(found: Status) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.failures.items())
     limits = ", ".join(f"{limit:g} {name.replace('_', ' ')}" for name, limit in found.budget.items())
     left = "" if found.left is None or not found.process else f", {clock_text(found.left)} left"
+    running = "to go on with" if counts["RUNNING"] and not found.process else "running"
     lines = [
         f"search    {found.name}: {found.state}{who}{mend}",
-        f"trials    {counts['RUNNING']} running, {counts['COMPLETE']} complete, {counts['PRUNED']} stopped early, "
+        f"trials    {counts['RUNNING']} {running}, {counts['COMPLETE']} complete, {counts['PRUNED']} stopped early, "
         f"{counts['FAILED']} failed" + (f" ({kinds})" if kinds else ""),
         f"time      {clock_text(found.spent)}{left}; budget {limits}; {found.per_minute:g} trials a minute",
     ]

@@ -21,6 +21,7 @@ MAX_DEPTH = 20
 SECTION_DEPTH = 2
 MAX_NAME = 100
 MAX_DIGITS = 15
+STREAMS = ("dev", "proc")  # where the shell's `<(…)` and standard input stand, which are read to their end
 NULL = re.compile(r"~|null|Null|NULL|")
 TRUTH = re.compile(r"true|True|TRUE|false|False|FALSE")
 WHOLE = re.compile(r"[-+]?[0-9]+")
@@ -91,6 +92,8 @@ def read_text(path: Path) -> str:
     """Return the text of ``path``, or raise `BadInput` that says why it is none."""
     if path.is_dir():
         raise BadInput("is a folder; name a YAML file in it", file=str(path))
+    if path.is_fifo() and path.absolute().parts[1] not in STREAMS:
+        raise BadInput("is a FIFO, not a file; name a YAML file", file=str(path))
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -333,6 +333,8 @@ CASES = {
     "B33 slash": typed("--name", "a/b", expected=f"--name a/b: 'a/b' {NAMELESS}"),
     "B33 long": typed("--name", "a" * 300, expected=NAMELESS),
     "B33 two lines": typed("--name", "a\n", expected=f"--name a\\n: 'a\\n' {NAMELESS}"),
+    "B33 of the results folder": typed("--name", "artifacts", expected="artifacts: something else of a results folder has"),
+    "B33 MLflow's": typed("--name", "mlflow.db", expected="--name mlflow.db: something else of a results folder has this name"),
     "B33 empty": typed("--name", "", expected=f"'' {NAMELESS}"),
     "B34 name taken": Case(finished, "a search named 'tiny' stands there; "),
     "B35 no such search": Case(
@@ -433,6 +435,7 @@ CASES = {
                            expected=f"resources.gpus: 64 asked for, but there are {GPUS}; give at most {GPUS}"),
     "B64 negative": section(S["negative_gpus"]),
     "B64 no cluster": typed("--address", f"127.0.0.1:{CLOSED}", expected="no Ray cluster answers there", status=5),
+    "B64 empty address": typed("--address", "", expected="'' is no address; give HOST:PORT of a running head node"),
     "B64 no address": typed("--address", "here", expected="'here' is no address; give HOST:PORT of a running head node"),
     "no such earlier search": typed("--from", "nobody", expected="no search named 'nobody'; there: none yet; start one with"),
     "earlier search elsewhere": typed("--from", "../evil", expected="no search named '../evil'; there: none yet"),
@@ -580,6 +583,14 @@ def server() -> Iterator[str]:
     """The address of a server that takes nobody."""
     with answering(403) as address:
         yield address
+
+
+def test_an_address_at_which_something_else_answers(server, here, images, capsys):
+    before = contents(here)
+    status, _, err = call("run", str(write_space(here / "tiny.yaml", images)), "--address", server, capsys=capsys)
+    (here / "tiny.yaml").unlink()
+    assert status == 5 and f"'{server}': what answers there is no Ray cluster; give HOST:PORT of" in err and err.count("\n") == 1
+    assert contents(here) == before
 
 
 @pytest.mark.parametrize(

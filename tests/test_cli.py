@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -110,6 +111,34 @@ def test_what_a_program_needs_is_offered_and_typed():
     assert (ROOT / "search" / "py.typed").exists() and (ROOT / "trainables" / "py.typed").exists()
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = search.nothing
+
+
+def test_a_package_that_is_not_installed_is_named_in_one_line(tmp_path):
+    """By a Python that has none of the project's packages; one without site-packages stands for it."""
+    code = "import runpy, sys; sys.argv = ['search', 'check', 'x.yaml']; runpy.run_module('search', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 5 and done.stderr.count("\n") == 1
+    assert re.match(rf"search: error: '\w+' is not installed for {sys.executable}; activate the environment", done.stderr)
+
+
+def test_a_forgotten_quote_is_mended(capsys):
+    words = ["run", "spaces/aoi.yaml", "--set", "data={source:", "folder,", "root:", "parts}"]  # as a shell splits it
+    status, _, err = call(*words, capsys=capsys)
+    assert status == 2 and "unrecognized arguments: folder, root: parts}; write --set 'KEY=VALUE', in quotes" in err
+    assert "in quotes" not in call("list", "parts", capsys=capsys)[2]
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "0", "http"])
+def test_a_port_that_is_none_is_refused(port, capsys):
+    status, _, err = call("ui", "--port", port, capsys=capsys)
+    assert status == 2 and f"--port: '{port}' is no port; give a number from 1 to 65535" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["check"], ["init"], ["run"]], ids=" ".join)
+def test_a_name_that_no_file_can_have_is_bad_input(words, capsys):
+    status, _, err = call(*words, "n" * 300 + ".yaml", capsys=capsys)
+    assert status == 2 and "File name too long" in err and err.count("\n") == 1
 
 
 def test_a_dashboard_that_is_not_installed_is_named_with_its_command(tmp_path, monkeypatch, capsys):

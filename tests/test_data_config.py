@@ -29,6 +29,10 @@ WRONG = {
     "nothing to train on": ({"test": 0.6, "val": 0.4}, "data.val", "test 0.6 and val 0.4 leave nothing to train on"),
     "threshold of zero": ({"source": "elpv", "threshold": 0}, "data.threshold", "out of range"),
     "size as text": ({"size": "128"}, "data.size", "'128' is not a whole number"),
+    "class of control characters": (
+        {"task": "segmentation", "source": "csv", "root": "x", "labels": "y", "classes": ["a", "b\x07"]},
+        "data.classes", "('a', 'b\\x07') are not names",
+    ),
     "negative seed": ({"seed": -1}, "data.seed", "out of range"),
 }
 

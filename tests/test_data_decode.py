@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -90,6 +92,12 @@ def test_16_bit_extremes_are_black_and_white():
     assert np.asarray(image).tolist() == [[0, 255]]
 
 
+def png_of_rows(width: int, height: int, packed: bytes) -> bytes:
+    """Return a grey PNG whose checksums are right, and whose rows are these bytes."""
+    head, body = png_of_size(width, height)[:33], b"IDAT" + packed
+    return head + struct.pack(">I", len(packed)) + body + struct.pack(">I", zlib.crc32(body)) + png_of_size(1, 1)[-12:]
+
+
 JPEG = encoded(Image.fromarray(noise(3, (64, 64, 3))), "JPEG")
 PNG = encoded(Image.fromarray(noise(3, (64, 64))))
 FLIPPED = bytearray(PNG)
@@ -100,6 +108,9 @@ DAMAGED = {
     "half a JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
     "half a PNG": (PNG[: len(PNG) // 2], ""),
     "one flipped bit": (bytes(FLIPPED), "broken PNG"),
+    "a PNG of too few rows": (png_of_size(64, 64), "truncated"),
+    "a PNG of no rows": (png_of_rows(64, 64, b"no zlib stream"), "broken data stream"),
+    "a PNG of an unknown filter": (png_of_rows(4, 2, zlib.compress(bytes([0, 1, 2, 3, 4, 9, 1, 2, 3, 4]))), "data stream"),
     "just above the limit": (png_of_size(8192, 8193), "8192x8193 is more than 64 megapixels"),
     "above Pillow's warning": (png_of_size(10_000, 10_000), "10000x10000 is more than 64 megapixels"),
     "a bomb": (png_of_size(50_000, 50_000), "more than 64 megapixels"),
@@ -109,16 +120,24 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content, text", DAMAGED.values(), ids=DAMAGED)
-def test_what_cannot_be_used_is_refused_with_a_reason(content, text):
+def test_what_cannot_be_used_is_refused_at_the_first_look_with_a_reason(content, text):
     with quiet_pillow(), pytest.raises(Unreadable) as caught:
         inspect(content)
-        decode(io.BytesIO(content))
     assert text in str(caught.value)
     assert str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("orientation", "size"), [(1, (24, 16)), (6, (16, 24)), (227, (24, 16))])
+def test_the_size_is_that_of_the_upright_image(orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
+        content = encoded(Image.fromarray(noise(3, (16, 24, 3))), kind, exif=exif)
+        assert inspect(content)[:2] == decode(io.BytesIO(content)).size == size
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM"])
-def test_mutated_files_are_read_or_refused_and_nothing_else(kind):
+def test_what_the_first_look_lets_pass_of_mutated_files_is_decoded(kind):
     rng = np.random.default_rng(0)
     whole = np.frombuffer(encoded(Image.fromarray(noise(4, (16, 16, 3))), kind), np.uint8)
     for _ in range(150):
@@ -128,10 +147,10 @@ def test_mutated_files_are_read_or_refused_and_nothing_else(kind):
         damaged = content[: rng.integers(1, len(content) + 1)].tobytes() if rng.random() < 0.3 else content.tobytes()
         with quiet_pillow():
             try:
-                inspect(damaged)
-                decode(io.BytesIO(damaged))
+                width, height, _ = inspect(damaged)
             except Unreadable:
-                pass
+                continue
+            assert decode(io.BytesIO(damaged)).size == (width, height)
 
 
 def test_quiet_pillow_leaves_other_warnings_alone():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_images_in_folders_below_a_class_count_and_other_files_do_not(tmp_path):
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     (tmp_path / "cat" / "._000.png").write_bytes(b"left by another system")
     assert len(scan(config)) == 10
+
+
+def test_a_fifo_among_the_images_is_left_out(tmp_path):
+    config = make_folder(tmp_path)
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    (tmp_path / "cat" / "link.png").symlink_to("pipe.png")
+    assert len(scan(config)) == 9
 
 
 def test_whole_number_classes_are_ordered_by_value(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data_files import (
     AIDEA_LABELS,
@@ -28,6 +29,7 @@ from tests.data_files import (
     write_image,
 )
 from trainables.data import DataConfig, scan, unlabelled
+from trainables.data.files import unread
 from trainables.data.sources.elpv import package_folder
 from trainables.errors import BadInput
 
@@ -64,6 +66,31 @@ def linked_folder(root: Path) -> DataConfig:
     write_classes(root.parent / "elsewhere", first_seed=70, dog=3)
     (root / "dog").symlink_to(root.parent / "elsewhere" / "dog")
     return folder(root)
+
+
+def renamed_class(root: Path, name: str) -> DataConfig:
+    write_classes(root, cat=3, dog=3)
+    (root / "dog").rename(root / name)
+    return folder(root)
+
+
+def renamed_image(root: Path, name: str) -> DataConfig:
+    write_classes(root, cat=3, dog=3)
+    (root / "dog" / "000.png").rename(root / "dog" / name)
+    return folder(root)
+
+
+def label_fifo(root: Path) -> DataConfig:
+    config = make_csv(root)
+    (root / "labels.csv").unlink()
+    os.mkfifo(root / "labels.csv")
+    return config
+
+
+def wide_tiff(root: Path) -> DataConfig:
+    config = folder_with(root, b"", name="bad.tif")
+    Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(root / "dog" / "0bad.tif")
+    return config
 
 
 def gone_link(root: Path) -> DataConfig:
@@ -171,6 +198,20 @@ WRONG = {
         lambda root: folder_with(root, (write_image(root / "x.png", 1, (64, 64))).read_bytes()[:900]),
         "1 image of 7 cannot be read, first dog/0bad.png: ",
     ),
+    "rows that end early": (
+        lambda root: folder_with(root, png_of_size(64, 64)),
+        "1 image of 7 cannot be read, first dog/0bad.png: image file is truncated",
+    ),
+    "grey beyond 16 bits": (wide_tiff, "first dog/0bad.tif: grey values do not fit 16 bits; repair or remove it"),
+    "class that is not UTF-8": (
+        lambda root: renamed_class(root, os.fsdecode(b"cl\xff")),
+        "the path 'cl\\udcff/000.png' is not UTF-8; rename the file or folder",
+    ),
+    "class of control characters": (lambda root: renamed_class(root, "a\x1b[31m\x07"), "class 'a\\x1b[31m\\x07' holds a char"),
+    "image name that is not UTF-8": (
+        lambda root: renamed_image(root, os.fsdecode(b"\xff.png")),
+        "the path 'dog/\\udcff.png' is not UTF-8; rename the file or folder",
+    ),
     "bomb": (
         lambda root: folder_with(root, png_of_size(50_000, 50_000)),
         "more than 64 megapixels; repair or remove it",
@@ -185,6 +226,16 @@ WRONG = {
         "../l.csv leaves the data folder",
     ),
     "empty label file": (lambda root: csv_file(root, ""), "labels.csv: the label file is empty"),
+    "blank label file": (lambda root: csv_file(root, "\n \n"), "labels.csv: the label file is empty"),
+    "blank first line": (
+        lambda root: csv_file(root, "\nimage,label,person\nimages/1.png,yes,p0\n"),
+        "labels.csv:1: blank, where the columns should be named; remove the line",
+    ),
+    "FIFO for a label file": (label_fifo, "labels.csv: the label file is not a file but a FIFO or a device; give a file"),
+    "label of control characters": (
+        lambda root: csv_with(root, "images/1.png,\x07yes,p0", replace=3),
+        "labels.csv:3: label '\\x07yes' holds a control character, or one that is not UTF-8; write another",
+    ),
     "header only": (lambda root: csv_file(root, "image,label,person\n"), "labels.csv:1: no rows below the header"),
     "not UTF-8": (csv_in_latin1, "labels.csv: the label file is not UTF-8 text"),
     "missing column": (
@@ -301,6 +352,25 @@ def test_wrong_data_is_refused_in_one_line(tmp_path, make, text):
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.key.startswith("data.")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    write_classes(tmp_path, cat=3, dog=3)
+    (tmp_path / "dog" / "more").mkdir(mode=0)
+    with pytest.raises(BadInput, match="dog/more cannot be read .Permission denied.; ask for permission"):
+        scan(folder(tmp_path))
+
+
+def test_a_folder_that_cannot_be_read_is_a_mistake_in_the_data(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as caught:
+        os.scandir(tmp_path / "file")
+    problem = unread(caught.value, "data.root")
+    assert problem.key == "data.root"
+    assert str(problem) == (
+        f"the folder {tmp_path}/file cannot be read (Not a directory); ask for permission to read and enter it, or move it away"
+    )
 
 
 def test_a_test_row_of_aidea_without_its_image_is_named(tmp_path):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from dataclasses import asdict, replace
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from search.cli import main
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem
 from search.finish import Outcome, choose, cut_short, left_out
+from search.model_card import use
 from search.plan import make_plan
 from search.record import FILE, read_record
 from search.repeats import Job, Repeat, affordable, finalists, judged, makespan
@@ -26,6 +29,7 @@ from search.sections import Finish
 from search.space import load_space
 from search.trials import Trial, Trials
 from search.views import best as view
+from search.views import flattery
 from tests.conftest import write_images, write_space
 from tests.invariants import check
 from trainables.combine import Ensemble, Flipped, flips_of
@@ -240,6 +244,15 @@ def finished(tmp_path_factory, images) -> tuple[Path, Outcome]:
     return place / "results" / "tiny", outcome
 
 
+@pytest.mark.parametrize(("mode", "val", "test", "expected"), [
+    ("max", 0.95, 0.9, ": 5.00 points over the sealed score"), ("max", 0.9, 0.95, ": 5.00 points below the sealed score"),
+    ("min", 0.9, 0.95, ": 5.00 points below the sealed score"),
+])
+def test_how_far_the_validation_score_is_from_the_sealed_one(mode, val, test, expected):
+    optimism = val - test if mode == "max" else test - val
+    assert flattery({"metric": "accuracy", "val": val, "test": test, "optimism": optimism}) == expected
+
+
 class TestAWholeFinish:
     def test_the_best_two_and_the_baseline_are_trained_again(self, finished):
         folder, outcome = finished
@@ -261,6 +274,20 @@ class TestAWholeFinish:
             assert outcome.baseline.gain.value == pytest.approx(outcome.test - outcome.baseline.sealed.value)
         shown = view(json.loads((folder / "search.json").read_text()), Path("results"))
         assert "mean " in shown and "ensemble  " in shown and ("points, " in shown) == (outcome.baseline is not None)
+
+    def test_what_is_printed_names_the_report_and_how_the_model_is_used(self, finished):
+        folder, outcome = finished
+        shown = view(asdict(outcome), folder.parent)
+        assert f"\nreport    {folder / 'report.html'}\n" in shown and "predict tiny IMAGE… --results" in shown
+        masks = replace(outcome, task="segmentation")
+        assert "predict tiny IMAGE… -o FOLDER --results" in view(asdict(masks), folder.parent)
+        card, plan = (folder / "model" / "README.md").read_text(), make_plan(read_record(folder).space)
+        assert outcome.task == "classification" and "predict tiny IMAGE…\n" in card
+        assert "    python -m search predict tiny IMAGE… -o FOLDER" in use(plan, masks)
+
+    def test_the_registered_model_names_its_classes(self, finished):
+        [file] = finished[0].parent.rglob("MLmodel")
+        assert yaml.safe_load(file.read_text())["metadata"] == {"classes": ["left", "lower"]}
 
     def test_a_finish_that_was_killed_goes_on_without_training_anything_twice(self, finished, tmp_path):
         """The record is cut behind the first training of the finish: only the others are done, to the same end."""

@@ -95,6 +95,16 @@ def test_where_the_data_would_do_for_several_tasks_it_says_so(tmp_path, capsys):
     assert space.data.mask_values is None
 
 
+def test_masks_are_searched_at_one_size(tmp_path, capsys):
+    """At two their scores do not compare, as `check` warns."""
+    for number in range(12):
+        write_image(tmp_path / "large" / "images" / f"{number}.png", number, (200, 200))
+        (tmp_path / "large" / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(200, k=number, dtype=np.uint8)).save(tmp_path / "large" / "masks" / f"{number}.png")
+    space = init(tmp_path / "large", tmp_path / "new.yaml")
+    assert "image_size" not in space.parameters and "warning" not in capsys.readouterr().out
+
+
 def test_uneven_classes_are_weighed(tmp_path):
     space = init(write_classes(tmp_path / "parts", good=60, bad=5), tmp_path / "new.yaml")
     assert space.objective.metric == "balanced_accuracy" and "class_weights" in space.parameters

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from trainables.errors import BadInput
 from trainables.export import Card, predict, task_of
 from trainables.models import MODELS
 from trainables.models.normalize import network
-from trainables.onnx_file import OnnxModel, difference, write_onnx
+from trainables.onnx_file import CARD_KEY, OnnxModel, difference, write_onnx
 from trainables.tasks import Target
 
 SIZE = 32
@@ -81,6 +83,26 @@ def test_other_files_are_refused(content, tmp_path):
         path.write_bytes(content)
     with pytest.raises(BadInput, match="there is no such file|not an ONNX file that a search has written"):
         OnnxModel(path)
+
+
+def test_a_flipped_byte_of_a_weight_is_refused(tmp_path):
+    path, (model, card) = tmp_path / "model.onnx", made(*TASKS["classification"])
+    write_onnx(path, model, task_of(card), card)
+    content = bytearray(path.read_bytes())
+    weights = max(model.parameters(), key=torch.numel).detach().numpy().tobytes()
+    content[content.index(weights[:64])] ^= 1  # the lowest bit of a number
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="model.onnx: damaged: .* by their sha256; export the model again"):
+        OnnxModel(path)
+
+
+def test_a_file_of_an_older_version_has_no_sha256(tmp_path):
+    path, (model, card) = tmp_path / "model.onnx", made(*TASKS["classification"])
+    write_onnx(path, model, task_of(card), card)
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
+    onnx.save(proto, path)
+    assert OnnxModel(path).card == card
 
 
 def test_differences():

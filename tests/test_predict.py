@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +125,35 @@ def test_a_csv_gets_the_answers_as_further_columns(results, parts, capsys):
     assert [(row["part"], row["photo"], row["class"]) for row in rows] == [("7", "b.png", "lower"), ("9", "a.png", "left")]
     assert cli.main(command[:-4] + ["--results", str(results)]) == 2
     assert f"{parts / 'list.csv'}:1: --image-column: no column 'image'" in capsys.readouterr().err
+
+
+def test_a_csv_may_be_named_from_the_current_directory(results, parts, monkeypatch, capsys):
+    (parts / "list.csv").write_text("image\nb.png\n")
+    monkeypatch.chdir(parts)
+    assert cli.main(["predict", "tiny", "list.csv", "--results", str(results), "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["image"], row["class"]) == ("b.png", "lower")
+    (parts / "list.csv").write_text("image\n../b.png\n")
+    assert cli.main(["predict", "tiny", "list.csv", "--results", str(results)]) == 2
+    assert capsys.readouterr().err.startswith("search: error: list.csv:2: '../b.png' leaves the data folder; give a path")
+
+
+def test_of_a_search_without_a_model_it_says_how_it_gets_one(results, parts, tmp_path, capsys):
+    folder = tmp_path / "results" / "stopped"
+    folder.mkdir(parents=True)
+    (folder / "record.jsonl").touch()
+    write_summary(folder, {"name": "stopped", "state": "interrupted"})
+    assert cli.main(["predict", "stopped", str(parts / "a.png"), "--results", str(folder.parent)]) == 2
+    said = capsys.readouterr().err
+    assert "stopped: the search is not complete and has no model yet; `resume stopped` goes on with it, `finish stopped`" in said
+
+
+def test_class_names_that_the_terminal_does_not_have_are_printed_as_escapes(images, parts):
+    make_model(parts / "results" / "tiny", images, ("Ölfleck", "\u4e0b"))
+    command = [sys.executable, "-m", "search", "predict", "tiny", "b.png", "--results", "results"]
+    surroundings = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
+    done = subprocess.run(command, cwd=parts, env=surroundings, capture_output=True)
+    assert done.returncode == 0 and done.stdout.startswith(b"b.png: \\u4e0b")
 
 
 @pytest.mark.parametrize(

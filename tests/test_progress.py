@@ -17,7 +17,7 @@ from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.load import Load
 from search.plan import make_plan
-from search.progress import Progress, progress_on
+from search.progress import Progress, ended, progress_on
 from search.resources import Machine
 from search.space import load_space
 from search.trials import Trial, Trials
@@ -64,11 +64,31 @@ def draw(progress: Progress, width: int) -> list[str]:
 
 def test_everything_is_on_a_wide_terminal(progress):
     text = "\n".join(draw(progress, 160))
-    for expected in ("1:00 of 5:00,", "4 of 3 trials: 1 running, 1 complete, 1 stopped early, 1 failed", "busy on",
-                     "3.0 trials a minute, 123 images a second; failed 1 out of memory", "best accuracy: 0.9000 by trial 0",
+    for expected in ("1:00 of 5:00,", " left for trials | 4 of 3 trials: 1 running, 1 complete, 1 stopped early, 1 failed",
+                     "busy on", "3.0 trials a minute, 123 images a second; failed 1 out of memory",
+                     "best accuracy: 0.9000 by trial 0",
                      "rung     came  stopped  went on  best accuracy", "epoch 1  4     1        1        0.5000",
                      "1/4    0.5000"):
         assert expected in text
+
+
+def test_on_a_narrow_terminal_only_the_parameters_are_cut(progress):
+    heading, row = draw(progress, 40)[-2:]
+    assert heading.split() == ["trial", "epoch", "accuracy", "parameters"]
+    assert row.split()[:3] == ["3", "1/4", "0.5000"] and row.rstrip().endswith("…")
+
+
+def test_the_heading_names_the_search(progress):
+    assert draw(progress, 80)[0].startswith(f"{progress._plan.space.name}: ")
+    with progress.showing(progress._plan, progress._trials, progress._clock, "second_try"):
+        assert draw(progress, 80)[0].startswith("second_try: ")
+
+
+def test_the_seconds_of_a_trial_are_those_of_its_epochs():
+    """A search that was stopped for an hour went on with it."""
+    rows = [{"epoch": epoch, "seconds": 10.0} for epoch in (1, 2)]
+    trial = Trial(3, {}, None, rows, Ending(State.COMPLETE, value=0.9), started=0.0, ended=3620.0)
+    assert ended(trial, "accuracy") == "trial 3    COMPLETE accuracy 0.9000 after 2 epochs, 20 s"
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

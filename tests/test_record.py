@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import math
 import os
+import sqlite3
 import stat
 import time
+from contextlib import closing
 
 import pytest
 
 from search.clock import Clock
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem, SpaceError
+from search.folder import STUDY
 from search.meter import Use
 from search.record import FILE, Recorder, begin_record, read_record
 from search.searcher import OptunaSearcher
@@ -176,6 +179,22 @@ def test_a_watcher_that_fails_at_the_disk_stops_the_search(space, tmp_path):
     searcher.suggest("first")
     assert not told.begun
     assert [str(problem) for problem in problems] == ["weights: Stale file handle; mend that and go on with `resume`"]
+
+
+@pytest.mark.slow
+def test_optunas_file_may_be_locked_for_a_while(space, tmp_path):
+    """By somebody who looks at it with a program that locks: SQLite alone gives up after 5 s."""
+    problems = []
+    study = create_study(space, tmp_path, stop=problems.append)
+    with closing(sqlite3.connect(tmp_path / STUDY, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        study.ask()
+        time.sleep(7)
+        other.execute("ROLLBACK")
+    study.close()
+    assert not problems
+    with closing(sqlite3.connect(tmp_path / STUDY)) as file:
+        assert file.execute("select count(*) from trials").fetchone() == (1,)
 
 
 class Told:

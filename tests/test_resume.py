@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import platform
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,14 +25,14 @@ from search import provenance
 from search.clock import Clock
 from search.endings import Stop
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
-from search.folder import held
+from search.folder import SUMMARY, find, held, read_summary, write_summary
 from search.plan import make_plan
 from search.record import FILE, Recorder, begin_record, read_record
 from search.resume import changed, changes, finish_search, resume_search
 from search.run import run_search
 from search.space import load_space
 from tests.conftest import Told, write_images, write_space
-from tests.invariants import MARK, alive, check, query
+from tests.invariants import MARK, alive, check, marked, query
 from tests.test_status import write_record
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +78,25 @@ def test_killed_and_resumed(space_file, tmp_path):
     assert process.returncode == 0, errors
     check(results / "tiny", 3, before=before, errors=errors, mark=str(results))
     assert "models:/tiny@champion" in printed and not list((results / "tiny").glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("summary", [None, b"", b'{"name": "tiny", "sta'], ids=["gone", "empty", "torn"])
+def test_a_search_is_found_by_its_record(space_file, tmp_path, summary):
+    folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
+    (folder / SUMMARY).unlink(missing_ok=True)
+    if summary is not None:
+        (folder / SUMMARY).write_bytes(summary)
+    assert find(tmp_path, "tiny") == find(tmp_path, None) == folder
+    known = read_summary(folder)
+    assert known["state"] == "unknown" and "`status tiny` reads its record, and `resume` goes on" in known["reason"]
+
+
+def test_a_search_that_nothing_works_on_is_not_running(space_file, tmp_path):
+    folder = write_record(tmp_path / "tiny", space_file)
+    write_summary(folder, {"name": "tiny", "state": "running", "pid": 1})
+    assert read_summary(folder)["state"] == "killed"
+    with held(folder):
+        assert read_summary(folder)["state"] == "running"
 
 
 def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
@@ -221,6 +245,43 @@ def test_a_finished_search_is_extended(space_file, tmp_path):
     record, second = check(moved / "tiny", 5, before=before, errors=errors, mark=str(moved)), json.loads(printed)
     assert second["run_id"] == first.run_id and second["seconds"] > first.seconds and not results.exists()
     assert {trial.config.architecture for trial in record.trials} == {"simple_cnn"} and record.space.budget.trials == 5
+
+
+def test_a_signal_while_ray_starts_beside_the_store(space_file, tmp_path):
+    """Ray's start lets SIGTERM end the process with a dump, until we have it back; here MLflow's store takes longer."""
+    results = tmp_path / "results"
+    results.mkdir()
+    with open(results / "mlflow.db.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = start("run", str(space_file), "--results", str(results), mark=str(results))
+        while not any("default_worker.py" in line or line.startswith("ray::") for line in marked(str(results))):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and said.strip().endswith("nothing was registered, and `resume` goes on with it")
+
+
+def test_a_terminal_that_is_closed_stops_a_search(space_file, tmp_path):
+    results = tmp_path / "results"
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "search", "run", str(space_file), "--results", str(results), *LONG]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(theirs)
+    threading.Thread(target=read_all, args=(ours,), daemon=True).start()
+    wait_for(process, results / "tiny", 5)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(60) == 129
+    assert read_record(results / "tiny").state == "interrupted" and not (results / "tiny" / "model").exists()
+
+
+def read_all(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 1000):
+            pass
 
 
 @pytest.mark.slow

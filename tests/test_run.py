@@ -219,7 +219,7 @@ class TestOneSearch:
     def test_a_second_search_of_that_name_is_refused(self, searched, images):
         results, _, _ = searched
         space = load_space(write_space(results.parent / "tiny.yaml", images))
-        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; go on with it by `resume tiny`"):
+        with pytest.raises(SpaceError, match="a search named 'tiny' stands there; extend it by `resume tiny --trials"):
             run_search(space, results=results)
 
 

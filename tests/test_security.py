@@ -27,8 +27,9 @@ import pytest
 import torch
 
 from search import cli
-from search.errors import Interrupted, SpaceError
+from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.folder import check_ours, private_files
+from search.loopback import place, private_folder
 from search.progress import Silent
 from search.record import read_record
 from search.redact import redacted
@@ -108,6 +109,33 @@ class Spy(Silent):
         if not self.strangers:
             [port] = session.glob("gcs_server_port_*")
             self.strangers = without_a_token(port.read_text())
+
+
+def test_what_a_killed_process_left_of_ray_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "search-mine").mkdir()
+    code = "import sys; from pathlib import Path; from search.loopback import private_folder as folder\n" \
+           "with folder(Path(sys.argv[1])) as place: print(place, flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    theirs = Path(process.stdout.readline().strip())
+    with private_folder(tmp_path) as ours:
+        assert theirs.is_dir() and Path(ours).stat().st_mode & 0o777 == 0o700
+    process.kill()
+    process.communicate()
+    assert theirs.is_dir()
+    with private_folder(tmp_path):
+        assert not theirs.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["search-mine"]
+
+
+def test_where_rays_sockets_would_have_too_long_a_name_they_are_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 60)))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert place() == Path("/tmp")
+    for folder in (tmp_path / ("x" * 60), Path("/nowhere")):
+        monkeypatch.setenv("RAY_TMPDIR", str(folder))
+        with pytest.raises(EnvironmentProblem, match=f"RAY_TMPDIR: Ray cannot have its files in '{folder}'; give a folder that"):
+            place()
 
 
 def without_a_token(port: str) -> str:
@@ -198,6 +226,7 @@ REDACTED = {
     "odd characters": ("postgresql://user:a:b@c/d@host/db", "postgresql://user:***@host/db"),
     "no user": ("redis://:secret@host", "redis://:***@host"),
     "query": ("mssql://host/db?user=me&password=secret&x=1", "mssql://host/db?user=me&password=***&x=1"),
+    "ODBC": ("mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Dsecret&x=1", "mssql+pyodbc:///?odbc_connect=***&x=1"),
     "in a text": ("a: {uri: 'http://u:secret@h'} # me@home", "a: {uri: 'http://u:***@h'} # me@home"),
     "twice": ("http://u:secret@h http://v:secret@i", "http://u:***@h http://v:***@i"),
     "quote": ("postgresql://me:pa'ss@host/db", "postgresql://me:***@host/db"),
@@ -238,6 +267,15 @@ def test_passwords_are_left_out(text, expected):
 def test_a_mistake_does_not_print_the_password(words, space_file, tmp_path, capsys):
     status, out, err = call("run", str(space_file), "--results", str(tmp_path / "results"), *words, capsys=capsys)
     assert status == 2 and "user:***@host" in err and CANARY not in out + err
+
+
+@pytest.mark.parametrize("words", [["--tracking-uri", "{}"], ["--set", "tracking.uri={}"]], ids=["option", "override"])
+@pytest.mark.parametrize("uri", ["http://user:a {}@host:1", "postgresql+psycopg2://user:a/b {}@host/db"])
+def test_a_password_with_a_blank_is_refused_and_not_shown(words, uri, space_file, tmp_path, capsys):
+    words = [word.format(uri.format(CANARY)) for word in words]
+    status, out, err = call("run", str(space_file), "--results", str(tmp_path / "results"), *words, capsys=capsys)
+    assert status == 2 and "there is a blank in it, which no URI has; write it as %20" in err and CANARY not in out + err
+    assert not (tmp_path / "results").exists()
 
 
 def owned_by_another(folder: Path) -> Path:

@@ -252,6 +252,19 @@ def test_folder(tmp_path: Path) -> None:
     assert message(tmp_path) == f"{tmp_path.name}: is a folder; name a YAML file in it"
 
 
+def test_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.yaml")
+    assert message(tmp_path / "s.yaml") == "s.yaml: is a FIFO, not a file; name a YAML file"
+
+
+def test_a_pipe_of_the_shell_is_read(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"hello\n")
+    os.close(theirs)
+    assert "the value 'hello' at the top" in message(Path(f"/dev/fd/{ours}"))
+    os.close(ours)
+
+
 def test_file_name_that_cannot_name_a_search(tmp_path: Path) -> None:
     path = tmp_path / "my space.yaml"
     path.write_text(complete(""))

@@ -102,6 +102,7 @@ def test_a_search_that_ended(problem, torn, state, space_file, tmp_path, capsys)
     assert json.loads(capsys.readouterr().out)["state"] == state
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
+    assert "trials    1 to go on with, 1 complete, 2 stopped early" in printed
     assert ("`resume tiny` goes on with it" in printed) == (state != "complete") and " left;" not in printed
 
 

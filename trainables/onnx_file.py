@@ -6,6 +6,7 @@ Input ``images``: float32 (n, channels, size, size) in 0..1. Output ``prediction
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -19,7 +20,8 @@ from trainables.export import BATCH_PIXELS, Card, card_from
 from trainables.tasks.task import Task
 
 FILE = "model.onnx"
-CARD_KEY = "search.card"  # of the file's metadata
+CARD_KEY, SHA256_KEY = "search.card", "search.sha256"  # of the file's metadata
+UNKNOWN = "0" * 64  # stands for the sha256 in the bytes that it is taken of
 
 
 class Predicting(nn.Module):
@@ -50,8 +52,10 @@ def write_onnx(path: Path, model: nn.Module, task: Task, card: Card) -> None:
                 dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, verbose=False,
             )
         proto = program.model_proto
-        onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
-        path.write_bytes(proto.SerializeToString())
+        onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card)), SHA256_KEY: UNKNOWN})
+        content = proto.SerializeToString()
+        before, _, after = content.rpartition(UNKNOWN.encode())
+        path.write_bytes(before + hashlib.sha256(content).hexdigest().encode() + after)
     except Exception as problem:  # the boundary to the exporter, which meets whatever a network of the user's own does
         raise BadInput(f"cannot be exported: {first_line(problem):.200}", file=str(path)) from None
 
@@ -60,7 +64,7 @@ class OnnxModel:
     """A model from its ONNX file alone: no code and no pickle is read.
 
     Raises:
-        BadInput: it is no ONNX file, or not one that a search has written; names it.
+        BadInput: it is no ONNX file, not one that a search has written, or damaged by its sha256; names it.
     """
 
     def __init__(self, path: Path):
@@ -69,12 +73,16 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
         try:
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-            self.card = card_from(json.loads(self._session.get_modelmeta().custom_metadata_map[CARD_KEY]))
+            content = path.read_bytes()
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            kept = self._session.get_modelmeta().custom_metadata_map
+            self.card = card_from(json.loads(kept[CARD_KEY]))
         except FileNotFoundError:
             raise BadInput("there is no such file; name the model.onnx of a search", file=str(path)) from None
         except Exception:  # the boundary to the runtime, whose exceptions have no common base but this one
             raise BadInput("not an ONNX file that a search has written; export the model again", file=str(path)) from None
+        if SHA256_KEY in kept and not is_intact(content, kept[SHA256_KEY]):  # files of older versions have none
+            raise BadInput("damaged: not the bytes that were written, by their sha256; export the model again", file=str(path))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the prediction for float32 images (n, channels, size, size) in 0..1."""
@@ -85,6 +93,12 @@ class OnnxModel:
         rows = max(1, BATCH_PIXELS // self.card.size**2)
         parts = (pixels[start : start + rows] for start in range(0, len(pixels), rows))
         return np.concatenate([self(part.astype(np.float32) / 255) for part in parts])
+
+
+def is_intact(content: bytes, sha256: str) -> bool:
+    """Tell whether the bytes of a file are those that its own ``sha256`` was taken of, where `UNKNOWN` stood in its place."""
+    before, _, after = content.rpartition(sha256.encode())
+    return hashlib.sha256(before + UNKNOWN.encode() + after).hexdigest() == sha256
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

@@ -41,7 +41,7 @@ def write_report(folder: Path, output: Path | None = None, data: Data | None = N
     page = render(folder.name, lead(facts), answer(facts), tiles(facts), list(sections(facts, folder, data, missing)))
     path = output or folder / FILE
     try:
-        write_text_whole(path, page)
+        write_text_whole(path, page.encode(errors="backslashreplace").decode())  # a file's name need not be UTF-8
     except OSError as problem:
         raise SpaceError(f"cannot be written ({problem.strerror}); give another -o", place=str(path)) from None
     return path

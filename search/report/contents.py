@@ -350,7 +350,8 @@ def again(facts: Facts) -> Section:
         changed = "" if origin["git_clean"] == "true" else "  # with the changes in uncommitted.diff of MLflow's parent run"
         commands.insert(0, f"git checkout {origin['git_commit']}{changed}")
     if facts.chosen:
-        commands += ["", "# its model", f"python -m search predict {name} IMAGE"]
+        masks = " -o FOLDER" if facts.space.data.task == "segmentation" else ""
+        commands += ["", "# its model", f"python -m search predict {name} IMAGE{masks}"]
     rows = [[key.removeprefix("version_").replace("_", " "), value] for key, value in origin.items()]
     tables = [Table("origin", ["", ""], rows, "Code, versions and system", folded=True)] if rows else []
     if facts.chosen:

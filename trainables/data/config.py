@@ -8,6 +8,7 @@ from typing import Any
 
 from trainables import own
 from trainables.config import is_a, setting, settings
+from trainables.data.targets import is_unshown
 from trainables.errors import BadInput
 from trainables.tasks import IGNORED, TASKS, tuples
 
@@ -83,7 +84,7 @@ def pairs_complaint(pairs: tuple, config: DataConfig) -> str | None:
 
 def classes_complaint(classes: tuple, config: DataConfig) -> str | None:
     """Return what is wrong with `data.classes`, if anything."""
-    if not all(isinstance(name, str) and name.strip() for name in classes):
+    if not all(isinstance(name, str) and name.strip() and not is_unshown(name) for name in classes):
         return f"{classes!r:.80} are not names"
     if not 2 <= len(classes) < IGNORED:
         return f"{len(classes)} is no number of classes, which are 2 to {IGNORED - 1}"

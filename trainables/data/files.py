@@ -107,7 +107,12 @@ def read_header(path: Path) -> Header | Unreadable:
 
 
 def read_headers(paths: Sequence[Path], names: Sequence[str]) -> list[Header]:
-    """Check every file; one `BadInput` names the first that cannot be read and how many there are."""
+    """Check every file; one `BadInput` names the first that cannot be read and how many there are, or a name not in UTF-8."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"the path {name!a:.300} is not UTF-8; rename the file or folder", key="data.root") from None
     with quiet_pillow():
         headers = in_threads(read_header, paths, small=mean_bytes(paths[:CHUNK]) < SMALL_BYTES)
     refuse_unreadable(names, [header if isinstance(header, Unreadable) else None for header in headers])
@@ -144,15 +149,35 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, sma
 
 
 def list_images(folder: Path, root: Path, key: str = "data.root") -> list[Path]:
-    """Return the image files below ``folder`` by name, but hidden ones; `BadInput` for one that leaves ``root``."""
+    """Return the image files below ``folder`` by name, but hidden ones, FIFOs and what stands behind a link to a folder.
+
+    Raises:
+        BadInput: for one that leaves ``root``, and for a folder that cannot be read.
+    """
+
+    def refuse(problem: OSError) -> None:
+        raise unread(problem, key)
+
     found = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
                 found.append(Path(parent, name))
+    found = [path for path in found if not is_special(path)]
     refuse_outside([path for path in found if path.is_symlink()] + [folder], root, key)
     return found
+
+
+def unread(problem: OSError, key: str) -> BadInput:
+    """Return the mistake that a folder cannot be read."""
+    what = f"the folder {problem.filename} cannot be read ({problem.strerror})"
+    return BadInput(f"{what}; ask for permission to read and enter it, or move it away", key=key)
+
+
+def is_special(path: Path) -> bool:
+    """Tell whether ``path`` is a FIFO, a device or a socket, whose reading may never end."""
+    return not os.path.isfile(path) and os.path.exists(path) and not os.path.isdir(path)
 
 
 def refuse_outside(paths: Iterable[Path], root: Path, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,6 +11,13 @@ import numpy as np
 
 from trainables.errors import BadInput
 from trainables.tasks import Target
+
+UNSHOWN = "holds a control character, or one that is not UTF-8"
+
+
+def is_unshown(name: str) -> bool:
+    """Tell whether a name holds a control character, or half a surrogate, as a file's name that is not UTF-8 comes to."""
+    return any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
 
 
 class Targets(Protocol):
@@ -66,7 +74,10 @@ class Labels:
         return tuple(f"class {name!r}" for name in self.classes)
 
     def check(self) -> None:
-        """Raise `BadInput` for fewer than two classes or a class of fewer than three images."""
+        """Raise `BadInput` for a class that cannot be shown, fewer than two classes or a class of fewer than three images."""
+        for name in self.classes:
+            if is_unshown(name):
+                raise BadInput(f"class {name!a:.300} {UNSHOWN}; rename the folder or the label", key="data.root")
         if len(self.classes) < 2:
             raise BadInput(f"only one class, {self.classes[0]!r}; a classifier needs two or more", key="data.root")
         counts = np.bincount(self.labels, minlength=len(self.classes))

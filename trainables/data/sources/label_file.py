@@ -10,7 +10,7 @@ from trainables.data.config import OWN, DataConfig
 from trainables.data.files import data_folder, is_inside, read_headers
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.own_rows import call_table
-from trainables.data.sources.table import Table, filled, image_paths, read_table
+from trainables.data.sources.table import Table, filled, filled_labels, image_paths, read_table
 from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
 
@@ -20,7 +20,7 @@ def scan(config: DataConfig) -> Catalog:
     table, folder, root = open_table(config, (config.label_column, "data.label_column"))
     paths = image_paths(table, config.image_column, folder, root)
     names = [row.cells[config.image_column] for row in table.rows]
-    row_classes = filled(table, config.label_column)
+    row_classes = filled_labels(table, config.label_column)
     return catalog_of_files(
         paths,
         names,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.config import did_you_mean
-from trainables.data.files import is_inside
+from trainables.data.files import is_inside, is_special
+from trainables.data.targets import UNSHOWN, is_unshown
 from trainables.errors import BadInput
 
 DELIMITERS = ",;\t"
@@ -94,6 +95,8 @@ def check_columns(table: Table, columns: Sequence[tuple[str, str]]) -> None:
 
 def read_lines(file: Path) -> list[str]:
     """Return the lines of a label file with their ends kept; `BadInput` where there is nothing to read."""
+    if is_special(file):
+        raise BadInput("the label file is not a file but a FIFO or a device; give a file", key="data.labels", file=str(file))
     try:
         with open(file, encoding="utf-8-sig", newline="") as text:
             lines = list(text)
@@ -103,8 +106,10 @@ def read_lines(file: Path) -> list[str]:
         raise BadInput(
             "the label file is not UTF-8 text; save it as UTF-8", key="data.labels", file=str(file)
         ) from None
-    if not lines or not lines[0].strip():
+    if not any(line.strip() for line in lines):
         raise BadInput("the label file is empty; its first line names the columns", key="data.labels", file=str(file))
+    if not lines[0].strip():
+        raise BadInput("blank, where the columns should be named; remove the line", key="data.labels", file=str(file), line=1)
     return lines
 
 
@@ -151,3 +156,11 @@ def filled(table: Table, column: str) -> list[str]:
         if not row.cells[column]:
             raise table.error(f"empty {column!r}; give every row one or remove the row", row)
     return [row.cells[column] for row in table.rows]
+
+
+def filled_labels(table: Table, column: str) -> list[str]:
+    """Return the cells of a column of classes; `BadInput` with the line for an empty one or one that cannot be shown."""
+    for row in table.rows:
+        if is_unshown(row.cells[column]):
+            raise table.error(f"label {row.cells[column]!a:.300} {UNSHOWN}; write another", row)
+    return filled(table, column)
