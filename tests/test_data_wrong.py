@@ -207,7 +207,7 @@ WRONG = {
         lambda root: renamed_class(root, os.fsdecode(b"cl\xff")),
         "the path 'cl\\udcff/000.png' is not UTF-8; rename the file or folder",
     ),
-    "class of control characters": (lambda root: renamed_class(root, "a\x1b[31m\x07"), "class 'a\\x1b[31m\\x07' holds a char"),
+    "class of control characters": (lambda root: renamed_class(root, "a\x1b[31m\x07"), "class 'a\\x1b[31m\\x07' holds a control"),
     "image name that is not UTF-8": (
         lambda root: renamed_image(root, os.fsdecode(b"\xff.png")),
         "the path 'dog/\\udcff.png' is not UTF-8; rename the file or folder",
