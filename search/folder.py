@@ -97,14 +97,17 @@ def unwritable(folder: Path) -> str | None:
     return None
 
 
-def check_room(folder: Path) -> None:
+def check_room(folder: Path, needed: int = 0) -> None:
     """Refuse to begin anything for the search in ``folder``, which need not be there yet, on a disk that is nearly full.
+
+    Args:
+        needed: about the bytes that it will take; less than twice as many are too few, too.
 
     Raises:
         EnvironmentProblem: names what is free, what must be, and the mend.
     """
     disk = shutil.disk_usage(next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()))
-    least = min(LEAST_FREE, LEAST_SHARE * disk.total)
+    least = max(min(LEAST_FREE, LEAST_SHARE * disk.total), 2 * needed)
     if disk.free < least:
         what = f"{disk.free / 2**20:,.0f} MiB of its disk are free, and below {least / 2**20:,.0f} nothing is begun"
         mend = f" and go on with `resume {folder.name}`" if folder.exists() else ", or give another --results"

@@ -16,14 +16,15 @@ from search.networks import Network, count_all, ends, memory
 from search.resources import Machine, this_machine
 from search.space import Space, values_of
 from trainables.config import TrialConfig
-from trainables.cost import Cost
+from trainables.cost import STATES, Cost
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
 from trainables.data.files import FilePixels
-from trainables.data.residence import DEVICE_SHARE, describe, host_limit
+from trainables.data.residence import DEVICE_SHARE, decoded_bytes, describe, host_limit
 from trainables.errors import BadInput
 from trainables.memory import USABLE
 from trainables.models import published
 
+CHECKPOINTS = 3  # of a trial at most: the last two, and one of which the disk is sure
 SLOW_SECONDS, SLOW_BYTES = 10.0, 10e6  # a disk that takes longer, and brings less a second, is worth a word
 
 
@@ -51,6 +52,20 @@ class Plan:
     @property
     def channels(self) -> int:
         return self.catalog.channels
+
+    def disk_bytes(self, images: bool = True) -> int:
+        """Return about how many bytes a search takes on its disk at once, its largest network taken for all of them.
+
+        That are the decoded ``images``, the weights of trials that run or may still be chosen, their checkpoints, and the
+        model with its ONNX file, which MLflow keeps, too. A front of several objectives may hold more trials than that, and
+        what a trial leaves for ever, some 25 kB, is not counted.
+        """
+        finish, sizes = self.space.finish, self.space.values("image_size") if images else ()
+        decoded = sum(decoded_bytes(len(self.catalog), self.catalog.planes, size) for size in sizes)
+        states = 1 + max(1, *(STATES[name] for name in self.space.values("optimizer")))  # 1 by momentum
+        weights = 1 + max(1, finish.top) + self.machine.concurrent + finish.ensemble * (finish.seeds - 1) + finish.refit
+        copies = weights + CHECKPOINTS * self.machine.concurrent * states + 2 * 2
+        return decoded + 4 * copies * max((cost.params for _, cost in self.networks), default=0)
 
     @property
     def about(self) -> About:
@@ -205,5 +220,6 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         ],
         "rungs": [*plan.rungs, space.schedule.max_epochs],
         "machine": {"cpus": plan.machine.cpus, "gpus": plan.machine.gpus, "concurrent": plan.machine.concurrent},
+        "disk_bytes": plan.disk_bytes(),
         "warnings": list(plan.warnings),
     }

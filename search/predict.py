@@ -197,7 +197,7 @@ def write(text: str, output: str | None) -> None:
 def write_file(path: Path, content: str | Image) -> None:
     try:
         if isinstance(content, str):
-            path.write_text(content, encoding="utf-8")
+            path.write_text(content, encoding="utf-8", errors="surrogateescape")  # a file's name may be any bytes
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             content.save(path)

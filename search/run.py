@@ -88,6 +88,8 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
     packing = Packing(plan, results)
     plan = dataclasses.replace(plan, machine=packing.machine)
     data = decode(plan, results / "cache")
+    if not record:
+        folders.check_room(folder, plan.disk_bytes(images=False))
     screen = Screen(plan, results / "cache")
     session = session_of(plan, address, fit)
 

@@ -63,6 +63,7 @@ def plan(plan: Plan) -> str:
         *([f"limits      {limits(space)}"] if space.limits.given() else []),
         f"schedule    {schedule(plan)}",
         f"resources   {plan.machine.describe()}",
+        f"disk        about {plan.disk_bytes() / 1e6:,.0f} MB at once for decoded images, checkpoints and weights",
         f"budget      {budget(plan)}",
         f"finish      {finish(plan)}",
     ]

@@ -74,12 +74,6 @@ def renamed_class(root: Path, name: str) -> DataConfig:
     return folder(root)
 
 
-def renamed_image(root: Path, name: str) -> DataConfig:
-    write_classes(root, cat=3, dog=3)
-    (root / "dog" / "000.png").rename(root / "dog" / name)
-    return folder(root)
-
-
 def label_fifo(root: Path) -> DataConfig:
     config = make_csv(root)
     (root / "labels.csv").unlink()
@@ -205,13 +199,9 @@ WRONG = {
     "grey beyond 16 bits": (wide_tiff, "first dog/0bad.tif: grey values do not fit 16 bits; repair or remove it"),
     "class that is not UTF-8": (
         lambda root: renamed_class(root, os.fsdecode(b"cl\xff")),
-        "the path 'cl\\udcff/000.png' is not UTF-8; rename the file or folder",
+        "class 'cl\\udcff' holds a control character, or one that is not UTF-8; rename the folder or",
     ),
     "class of control characters": (lambda root: renamed_class(root, "a\x1b[31m\x07"), "class 'a\\x1b[31m\\x07' holds a control"),
-    "image name that is not UTF-8": (
-        lambda root: renamed_image(root, os.fsdecode(b"\xff.png")),
-        "the path 'dog/\\udcff.png' is not UTF-8; rename the file or folder",
-    ),
     "bomb": (
         lambda root: folder_with(root, png_of_size(50_000, 50_000)),
         "more than 64 megapixels; repair or remove it",

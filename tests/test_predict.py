@@ -117,6 +117,16 @@ def test_a_model_is_used_from_wherever_its_files_are(name, results, parts, tmp_p
     assert row["class"] == "lower"
 
 
+def test_images_may_have_names_that_are_not_utf8(results, parts, tmp_path, capsysbinary):
+    """As those of an archive that was packed elsewhere."""
+    folder, name = tmp_path / "packed", os.fsdecode(b"\xa6\x42.png")
+    folder.mkdir()
+    shutil.copy(parts / "b.png", folder / name)
+    for words in ([], ["--json"], ["-o", str(tmp_path / "out.csv")]):
+        assert cli.main(["predict", "tiny", str(folder), "--results", str(results), *words]) == 0
+    assert os.fsencode(name) in (tmp_path / "out.csv").read_bytes()
+
+
 def test_a_csv_gets_the_answers_as_further_columns(results, parts, capsys):
     (parts / "list.csv").write_text("part;photo\n7;b.png\n9;a.png\n")
     command = ["predict", "tiny", str(parts / "list.csv"), "--image-column", "photo", "--results", str(results)]

@@ -207,6 +207,13 @@ class TestOneSearch:
         results, _, _ = searched
         assert 1 <= len(list((results / "tiny" / "weights").glob("*.safetensors"))) <= 2, "the best one and the baseline"
 
+    def test_it_takes_no_more_disk_than_its_plan_says(self, searched, images):
+        results, _, _ = searched
+        space = load_space(write_space(results.parent / "tiny.yaml", images))
+        folders = [results / "cache", results / "artifacts", results / "tiny" / "weights", results / "tiny" / "model"]
+        taken = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.stat().st_size > 50_000)
+        assert 0 < taken <= make_plan(space).disk_bytes()
+
     def test_the_record_holds_the_same_trials(self, searched):
         results, outcome, _ = searched
         record = read_record(results / "tiny")

@@ -271,8 +271,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := [name for name in given.faults if name not in CASES]:
         parser.error(f"no fault {unknown[0]!r}; there are {', '.join(CASES)}")
-    print("| fault | held | trials lost | epochs redone | duplicates | orphans | seconds to recover | stock |")
-    print("|---" * 8 + "|")
+    print("| fault | held | trials lost | epochs redone | duplicates | orphans | seconds to end | seconds to recover | stock |")
+    print("|---" * 9 + "|")
     results = {name: repeated(name, given.repetitions) for name in given.faults or CASES}
     print(json.dumps(results))
     sys.exit(any(toll["broken"] for tolls in results.values() for toll in tolls))
@@ -282,7 +282,8 @@ def repeated(name: str, repetitions: int) -> list[dict]:
     """Inflict a fault so many times, and print its row."""
     case = CASES[name]
     tolls = [once(name, number) for number in range(repetitions)]
-    worst = [max(getattr(toll, key) for toll in tolls) for key in ("lost", "redone", "duplicates", "orphans", "seconds")]
+    keys = ("lost", "redone", "duplicates", "orphans", "ending", "seconds")
+    worst = [max(getattr(toll, key) for toll in tolls) for key in keys]
     held = sum(not toll.broken for toll in tolls)
     cells = [f"{name} {case.what}", f"{held} of {repetitions}", *(f"{value:.0f}" for value in worst), case.stock]
     print(f"| {' | '.join(cells)} |", flush=True)

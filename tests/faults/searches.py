@@ -39,6 +39,7 @@ class Toll:
     orphans: int  # runs that are running for ever or belong to no trial, and processes that are left
     seconds: float  # from the fault, or the start of `resume`, to the next epoch
     broken: str  # what does not hold, if anything
+    ending: float = 0.0  # seconds that the process took to end, where the fault is to end it
     statuses: list[int] = field(default_factory=list)
 
 
@@ -54,7 +55,7 @@ class Search:
         self._arguments, self._epochs_file = arguments, place / f"{name}.epochs"
         self._environment = {**os.environ, MARK: self.mark, EPOCHS_FILE: str(self._epochs_file), "PYTHONPATH": str(ROOT),
                              **environment}
-        self._last, self._since = 0, 0.0
+        self._last, self._since, self._ending = 0, 0.0, 0.0
         self._seconds: list[float] = []
         if not (place / "images").exists():
             write_images(place / "images")
@@ -98,8 +99,8 @@ class Search:
 
     def end(self, expected: int | None = None) -> None:
         """Wait for the process to end, with a status that may be ``expected``; note how long it took to go on."""
-        deadline = time.monotonic() + SECONDS
-        went_on = False
+        began = time.monotonic()
+        deadline, went_on = began + SECONDS, False
         while self.process.poll() is None:
             if not went_on and self.recorded() > self._last:
                 went_on = True
@@ -108,6 +109,8 @@ class Search:
                 self.process.kill()
                 raise AssertionError("hangs")
             time.sleep(0.02)
+        if expected is not None:
+            self._ending = max(self._ending, time.monotonic() - began)
         self.errors += self.process.communicate()[1]
         self.statuses.append(self.process.returncode)
         said = self.errors.strip().rpartition("\n")[2]
@@ -133,7 +136,8 @@ class Search:
         forgotten = sum(known not in params for known in self.known)
         trained = self.epochs()
         lost, redone = forgotten + len(record.trials.ended(State.FAILED)), len(trained) - len(set(trained))
-        return Toll(lost, redone, *self._in_mlflow(record), max(self._seconds, default=0.0), broken, self.statuses)
+        return Toll(lost, redone, *self._in_mlflow(record), max(self._seconds, default=0.0), broken, self._ending,
+                    self.statuses)
 
     def _in_mlflow(self, record: Record) -> tuple[int, int]:
         store = self.store or self.results / "mlflow.db"

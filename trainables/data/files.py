@@ -107,12 +107,7 @@ def read_header(path: Path) -> Header | Unreadable:
 
 
 def read_headers(paths: Sequence[Path], names: Sequence[str]) -> list[Header]:
-    """Check every file; one `BadInput` names the first that cannot be read and how many there are, or a name not in UTF-8."""
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise BadInput(f"the path {name!a:.300} is not UTF-8; rename the file or folder", key="data.root") from None
+    """Check every file; one `BadInput` names the first that cannot be read and how many there are."""
     with quiet_pillow():
         headers = in_threads(read_header, paths, small=mean_bytes(paths[:CHUNK]) < SMALL_BYTES)
     refuse_unreadable(names, [header if isinstance(header, Unreadable) else None for header in headers])
