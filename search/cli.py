@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def tell(kind: str, message: str) -> None:
     """Print one line on standard error, with passwords left out and control characters written as escapes."""
     line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redacted(message))
-    print(f"search: {kind}: {line}", file=sys.stderr)
+    with suppress(OSError):  # where the terminal is closed, the status alone tells
+        print(f"search: {kind}: {line}", file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):

@@ -18,19 +18,26 @@ from search.redact import redacted
 
 
 @contextmanager
-def kept(number: int, ignored: bool = False) -> Iterator[None]:
-    """Let signal ``number`` do afterwards what it did before, whatever code in C has made of it meanwhile; in any thread.
-
-    Where it is ``ignored`` meanwhile, the processes that are started in that time ignore it for ever.
-    """
+def kept(number: int) -> Iterator[None]:
+    """Let signal ``number`` do afterwards what it did before, whatever code in C has made of it meanwhile; in any thread."""
     get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig  # what `signal` itself calls, in the main thread
     get.restype = put.restype = ctypes.c_void_p
     get.argtypes, put.argtypes = [ctypes.c_int], [ctypes.c_int, ctypes.c_void_p]
-    before = put(number, int(signal.SIG_IGN)) if ignored else get(number)
+    before = get(number)
     try:
         yield
     finally:
         put(number, before)
+
+
+@contextmanager
+def blocked(number: int) -> Iterator[None]:
+    """Let this thread, and for ever the threads and processes that it starts meanwhile, not have signal ``number``."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Interrupts:
@@ -92,6 +99,6 @@ class Interrupts:
             raise Interrupted(self.signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is not None and number != signal.SIGHUP:  # which shell and kernel may both send
             os._exit(128 + number)
-        self.signal = number
+        self.signal = self.signal or number

@@ -72,10 +72,11 @@ def place() -> Path:
 def private_folder(place: Path) -> Iterator[str]:
     """Make a folder in ``place`` for this user alone, removed afterwards; those of killed processes are removed now."""
     for lock in place.glob(f"{PREFIX}*/{LOCK}"):
-        with suppress(OSError), open(lock) as file:  # where another process has it, or it goes meanwhile
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # where another process has it, or it goes meanwhile
             if lock.parent.lstat().st_uid == os.geteuid():
-                shutil.rmtree(lock.parent, ignore_errors=True)
+                with open(lock) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(lock.parent, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True) as folder:
         with open(os.path.join(folder, "new"), "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

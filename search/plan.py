@@ -65,7 +65,9 @@ class Plan:
         states = 1 + max(1, *(STATES[name] for name in self.space.values("optimizer")))  # 1 by momentum
         weights = 1 + max(1, finish.top) + self.machine.concurrent + finish.ensemble * (finish.seeds - 1) + finish.refit
         copies = weights + CHECKPOINTS * self.machine.concurrent * states + 2 * 2
-        return decoded + 4 * copies * max((cost.params for _, cost in self.networks), default=0)
+        tried = [cost.params for _, cost in self.networks
+                 if not any(broken(self.space.limits, cost.figures(memory(self.space, cost)[0])))]
+        return decoded + 4 * copies * max(tried, default=0)
 
     @property
     def about(self) -> About:

@@ -201,6 +201,8 @@ class Reader:
             case "again":
                 self.trials.get(event["repeat"]["number"])
                 self.repeats.append(read_as(Repeat, event["repeat"]))
+            case "id":
+                self.id = read_id(event["id"])
             case "use":
                 self.uses[-1:] = [read_as(Use, event["use"])]
             case "stop":
@@ -215,7 +217,6 @@ class Reader:
         if budget != self.space.budget:
             self.trials.extend()
         self.space = found_again(dataclasses.replace(space, budget=budget), self.folder)
-        self.id = read_id(event.get("id", self.id))
         self.versions, self.origin = (read_as(dict[str, str], event.get(name, {})) for name in ("versions", "origin"))
         self.tracking = read_as(str | None, event["tracking"])
         self.machine = read_as(Machine | None, event.get("machine"))
@@ -291,13 +292,16 @@ class Recorder:
         self._dirty, self._started, self._closing = False, False, threading.Event()
         self._thread = threading.Thread(target=self._sync, name="record-sync", daemon=True)
 
-    def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None, id: str | None = None) -> None:
-        """Note that the search starts, or goes on, perhaps under another ``id``."""
+    def start(self, budget: Budget, tracking: str | None, machine: Machine | None = None) -> None:
+        """Note that the search starts, or goes on."""
         self._started = True
         self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
                    overrides=without_passwords(list(self._overrides)), versions=provenance.versions(),
-                   origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine),
-                   **({"id": id} if id else {}))
+                   origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine))
+
+    def rename(self, id: str) -> None:
+        """Note that the search, a copy of another, has this ``id`` from now on."""
+        self._note("id", id=id)
 
     def begin(self, trial: Trial) -> bool:
         return self._note("begin", number=trial.number, params=trial.params, config=dataclasses.asdict(trial.config),

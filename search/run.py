@@ -103,10 +103,10 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 Recorder(record, clock, interrupts.stop) as recorder,
                 nullcontext() if address else Meter(plan.machine.gpus > 0, recorder.use),
                 begun(session) as session,
-                Tracker(uri, results, plan, folder.name, record, interrupts.check, progress.note) as tracker,
+                Tracker(uri, results, plan, folder.name, record, interrupts.check, progress.note, recorder.rename) as tracker,
                 progress.showing(plan, trials, clock, folder.name),
             ):
-                recorder.start(space.budget, tracking, plan.machine, tracker.id)
+                recorder.start(space.budget, tracking, plan.machine)
                 keep_rows(folder, plan.catalog)
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))

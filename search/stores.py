@@ -120,7 +120,11 @@ def answering(uri: str) -> Iterator[None]:
 
 def is_away(problem: Exception) -> bool:
     """Tell whether MLflow, or what it writes to, was not there or did not know us, rather than refused what it was asked."""
-    return getattr(problem, "error_code", AWAY[0]) in AWAY
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    of_it = isinstance(problem, (MlflowException, SQLAlchemyError, sqlite3.Error, OSError))
+    return of_it and getattr(problem, "error_code", AWAY[0]) in AWAY
 
 
 def _check_server(uri: str) -> None:

@@ -70,6 +70,7 @@ class Tracker:
         record: what the search has come to so far.
         check: raises where a signal has come, for what would else go on waiting.
         say: tells the user a line.
+        rename: notes the ``id`` that a copy has from now on, before anything is made under it.
 
     Raises:
         SpaceError: MLflow refuses the URI.
@@ -77,8 +78,9 @@ class Tracker:
     """
 
     def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record,
-                 check: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda line: None):
-        self._check, self._say = check, say
+                 check: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda line: None,
+                 rename: Callable[[str], None] = lambda id: None):
+        self._check, self._say, self._rename = check, say, rename
         self.uri, self.name, self._space, self.id = uri, name, plan.space, record.id
         self._folder = str(record.folder.stat().st_ino)
         self._plan, self._trials = plan, record.trials
@@ -113,6 +115,7 @@ class Tracker:
             if parent is not None and self._is_copy(parent, ahead):
                 self._say(f"this is a copy of {parent.data.tags['search']!r}, which MLflow goes on to know as another search")
                 self.id, parent = uuid.uuid4().hex, None
+                self._rename(self.id)
             if parent is not None and not ahead:
                 self._go_on(parent, found, record)
             else:
@@ -266,14 +269,14 @@ class Tracker:
 
     def _is_gone(self, trial: Trial) -> bool:
         """Tell whether somebody has deleted the run of ``trial``, which then needs another one."""
+        from mlflow.exceptions import MlflowException
+
         if trial.number not in self._runs:
             return False
         try:
             return self.client.get_run(self._runs[trial.number]).info.lifecycle_stage == "deleted"
-        except Exception as problem:
-            if is_away(problem):
-                raise
-            return True
+        except MlflowException as problem:
+            return problem.error_code == "RESOURCE_DOES_NOT_EXIST"
 
     def _deliver(self, batch: list[Event]) -> None:
         """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""

@@ -12,7 +12,7 @@ from typing import Any
 from search import folder as folders
 from search.clock import Clock
 from search.endings import Kind
-from search.interrupt import Interrupts, kept
+from search.interrupt import Interrupts, blocked, kept
 from search.loopback import place, watched
 from search.plan import Plan
 from search.repeats import Workers
@@ -46,7 +46,7 @@ def begun(session: Session) -> Iterator[Session]:
 
     def start() -> tuple[Any, Machine]:
         # Ray's start lets SIGTERM end the process with a dump; a terminal that is closed is to end us, and not Ray before us
-        with kept(signal.SIGTERM), kept(signal.SIGHUP, ignored=True):
+        with kept(signal.SIGTERM), blocked(signal.SIGHUP):
             return stack.enter_context(session)
 
     with ThreadPoolExecutor(1) as thread, ExitStack() as stack:

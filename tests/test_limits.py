@@ -49,6 +49,13 @@ DOOR = {
 }  # fmt: skip
 
 
+def test_what_is_never_tried_counts_for_no_disk(space_file):
+    space = ["space.architecture={choice: [conv3_fc2, alexnet_small]}", "space.image_size=96"]
+    every, fewer = (make_plan(load_space(space_file, [*space, *given])).disk_bytes(images=False)
+                    for given in ([], ["limits={params_m: 2}"]))
+    assert 0 < fewer < every
+
+
 @pytest.mark.parametrize(("limits", "expected"), DOOR.values(), ids=DOOR)
 def test_limits_that_forbid_everything_name_the_smallest(space_file: Path, limits: dict, expected: str) -> None:
     assert expected in message(space_file, NETWORKS, f"limits={json.dumps(limits)}")

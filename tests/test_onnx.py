@@ -17,7 +17,7 @@ from trainables.errors import BadInput
 from trainables.export import Card, predict, task_of
 from trainables.models import MODELS
 from trainables.models.normalize import network
-from trainables.onnx_file import CARD_KEY, OnnxModel, difference, write_onnx
+from trainables.onnx_file import CARD_KEY, SHA256_KEY, OnnxModel, difference, write_onnx
 from trainables.tasks import Target
 
 SIZE = 32
@@ -103,6 +103,10 @@ def test_a_file_of_an_older_version_has_no_sha256(tmp_path):
     onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
     onnx.save(proto, path)
     assert OnnxModel(path).card == card
+    onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card)), SHA256_KEY: ""})  # crafted
+    onnx.save(proto, path)
+    with pytest.raises(BadInput, match="damaged"):
+        OnnxModel(path)
 
 
 def test_differences():

@@ -207,7 +207,7 @@ def test_a_copy_leaves_the_runs_of_its_original_alone(space_file, tmp_path, name
     uri = default_uri(tmp_path / "store")
     original = Search(space_file, tmp_path / "results" / "gone_on")
     with Recorder(original.record, Clock(None), print) as recorder, original.tracked(uri) as tracker:
-        recorder.start(original.plan.space.budget, None, id=tracker.id)
+        recorder.start(original.plan.space.budget, None)
         original.play(recorder, tracker)
         if name == "gone_on":
             copy = shutil.copytree(original.folder, tmp_path / "elsewhere" / name)
@@ -217,8 +217,8 @@ def test_a_copy_leaves_the_runs_of_its_original_alone(space_file, tmp_path, name
     for _ in range(2):  # it is a copy for the first time alone
         copied, said = read_record(copy), []
         with Recorder(copied, Clock(None), print) as recorder:
-            with Tracker(uri, copy.parent, original.plan, name, copied, say=said.append) as tracker:
-                recorder.start(original.plan.space.budget, None, id=tracker.id)
+            with Tracker(uri, copy.parent, original.plan, name, copied, say=said.append, rename=recorder.rename) as tracker:
+                recorder.start(original.plan.space.budget, None)
         assert len(said) == (tracker.id != copied.id)
     assert copied.id == tracker.id != original.record.id
     check_rows(tmp_path / "store" / "mlflow.db", original)
@@ -230,7 +230,7 @@ def test_a_search_that_was_taken_elsewhere_goes_on_with_its_runs(space_file, tmp
     uri = default_uri(tmp_path / "store")
     search = Search(space_file, tmp_path / "results" / "taken")
     with Recorder(search.record, Clock(None), print) as recorder, search.tracked(uri) as tracker:
-        recorder.start(search.plan.space.budget, None, id=tracker.id)
+        recorder.start(search.plan.space.budget, None)
         search.play(recorder, tracker)
     copy = shutil.copytree(search.folder, tmp_path / "elsewhere" / "taken")
     with Tracker(uri, copy.parent, search.plan, "taken", read_record(copy)) as again:
