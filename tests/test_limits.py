@@ -52,7 +52,7 @@ DOOR = {
 def test_what_is_never_tried_counts_for_no_disk(space_file):
     space = ["space.architecture={choice: [conv3_fc2, alexnet_small]}", "space.image_size=96"]
     every, fewer = (make_plan(load_space(space_file, [*space, *given])).disk_bytes(images=False)
-                    for given in ([], ["limits={params_m: 2}"]))
+                    for given in ([], ["limits={params_m: 5}"]))
     assert 0 < fewer < every
 
 
