@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import folder as folders
-from search.errors import EnvironmentProblem, SearchError, SpaceError
+from search.errors import EnvironmentProblem, SearchError, SpaceError, refused
 from search.redact import redacted
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as problem:  # the boundary to the system: a full disk, a folder taken away
-        place = f"{problem.filename}: " if problem.filename else ""
         too_long = problem.errno == errno.ENAMETOOLONG  # a name that was given
-        tell("error", f"{place}{problem.strerror or problem}; {'give a shorter one' if too_long else 'mend that and try again'}")
+        tell("error", f"{refused(problem)}; {'give a shorter one' if too_long else 'mend that and try again'}")
         return SpaceError.exit_status if too_long else EnvironmentProblem.exit_status
 
 

@@ -68,6 +68,12 @@ def state_after(problem: BaseException | None) -> str:
     return "interrupted" if isinstance(problem, (Interrupted, KeyboardInterrupt)) else "failed"
 
 
+def refused(problem: OSError) -> str:
+    """Say what the system refused, and of which file."""
+    place = f"{problem.filename}: " if problem.filename else ""
+    return f"{place}{problem.strerror or problem}"
+
+
 def disk_is_full(problem: BaseException | None) -> bool:
     """Tell whether a full disk stands behind ``problem``, in whatever a library has wrapped it."""
     while problem is not None:

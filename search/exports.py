@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.card import WEIGHTS, Card
 from trainables.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from trainables.export import Card
     from trainables.tasks.task import Task
 
 COMPARED_ROWS = 256
@@ -45,7 +45,7 @@ def export(folder: Path, model: nn.Module, task: Task, card: Card, pixels: np.nd
     """
     import torch
 
-    from trainables.export import WEIGHTS, predict
+    from trainables.export import predict
     from trainables.latency import latencies
     from trainables.onnx_file import FILE, OnnxModel, Predicting, difference, write_onnx
 

@@ -27,13 +27,13 @@ from search.repeats import Candidate, Repeat, baseline_of, finalists, judged
 from search.sealed import Difference, Judged, Score, Sealed, compare
 from search.tracking import Tracker
 from search.trials import Trial, Trials
+from trainables.card import Card, write_model
 from trainables.config import TrialConfig
 from trainables.files import is_whole, repeat_file, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from trainables.export import Card
     from trainables.tasks.task import Task
 
 MANY_FAILED = 0.2  # share of failed trials beyond which a search is complete, but hardly what was meant
@@ -285,16 +285,12 @@ def cut_short(trial: Trial, row: dict[str, Any]) -> Iterator[str]:
 
 def card_of(plan: Plan, config: TrialConfig) -> Card:
     """Return everything that rebuilds the network of ``config``."""
-    from trainables.export import Card
-
     return Card(architecture=config.architecture, channels=plan.channels, size=config.image_size,
                 target=plan.catalog.target, dropout=config.dropout, config=dataclasses.asdict(config))
 
 
 def write_best(plan: Plan, folder: Path, best: Trial) -> None:
     """Write the best trial's weights and everything that rebuilds its network to ``folder/model``."""
-    from trainables.export import write_model
-
     write_model(folder / "model", weights_file(folder, best.number), card_of(plan, best.config))
 
 

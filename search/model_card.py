@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from search.champion import sealed_fingerprint
+from search.models import command
 from search.plan import Plan
 from search.progress import score_text, short
 
@@ -51,7 +52,7 @@ def use(plan: Plan, outcome: Outcome) -> Iterator[str]:
     size, planes = outcome.config["image_size"], "grey" if plan.channels == 1 else "RGB"
     yield "## Use"
     yield ""
-    yield f"    python -m search predict {outcome.name} IMAGE…{' -o FOLDER' if outcome.task == 'segmentation' else ''}"
+    yield f"    {command(outcome.name, outcome.task, 'IMAGE…')}"
     yield ""
     yield (f"An image is made {planes}, resized to {size} × {size} bilinearly with antialiasing and scaled to 0..1: float32 "
            f"(n, {plan.channels}, {size}, {size}). The network normalises it itself. `model.safetensors` with `model.json`, and "

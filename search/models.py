@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,13 +14,13 @@ import numpy as np
 from search import folder as folders
 from search.errors import SpaceError
 from search.stores import check_uri, default_store, default_uri, file_of, relocate, unreachable
+from trainables.card import CARD, WEIGHTS, Card, read_files
 from trainables.errors import first_line
 
 if TYPE_CHECKING:
-    from trainables.export import Card
+    from torch import nn
 
 REGISTRY = "models:/"
-CARD = "model.json"  # as `trainables.export` calls it, which imports torch
 
 
 class Model(Protocol):
@@ -32,22 +33,39 @@ class Model(Protocol):
 
 
 class TorchModel:
-    """A model from its folder.
+    """A model from its folder; the first prediction, or `load`, makes its network.
 
     Raises:
         BadInput: a file is missing or damaged; names it.
     """
 
     def __init__(self, folder: Path):
-        from trainables.export import read_model, task_of
+        self.card = read_files(folder)
+        self._weights = folder / WEIGHTS
 
-        self._model, self.card = read_model(folder)
-        self._task = task_of(self.card)
+    def load(self) -> None:
+        """Make the network now; afterwards the files are not needed.
+
+        Raises:
+            BadInput: the weights are not those of the network; names the file.
+        """
+        _ = self._network
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        from trainables.export import rebuild
+
+        return rebuild(self.card, self._weights)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        from trainables.export import predict
+        from trainables.export import predict, task_of
 
-        return predict(self._model, self._task, pixels)
+        return predict(self._network, task_of(self.card), pixels)
+
+
+def command(name: str, task: str | None, images: str) -> str:
+    """Return what is typed to apply the model of the search ``name`` to ``images``."""
+    return f"python -m search predict {name} {images}{' -o FOLDER' if task == 'segmentation' else ''}"
 
 
 def find_model(results: Path, words: Sequence[str], tracking: str | None = None) -> tuple[Model, Path, Sequence[str]]:
@@ -116,4 +134,6 @@ def from_registry(uri: str, store: str, results: Path) -> Model:
         found = list(Path(place).rglob(CARD))
         if len(found) != 1:
             raise SpaceError("not a model that a search has registered; give another", place=uri)
-        return TorchModel(found[0].parent)
+        model = TorchModel(found[0].parent)
+        model.load()
+        return model

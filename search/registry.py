@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from search import provenance
 from search.champion import ALIAS, Registered, beats
 from search.stores import default_store, unreachable
+from trainables.card import CARD, WEIGHTS, code, read_card
 from trainables.files import digest
 
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
 
-
-WEIGHTS = "model.safetensors"  # as `trainables.export` calls it, which imports torch
 
 
 class Registry:
@@ -94,8 +93,6 @@ class Registry:
         """
         import mlflow
         from mlflow.models import infer_signature
-
-        from trainables.export import CARD, code, read_card
 
         target = read_card(model / CARD).target
         with default_store(self.uri), mlflow.start_run(run_id=self.parent, log_system_metrics=False):

@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 
 from search.clock import Clock
 from search.endings import Kind, Stop, decide, unscored
-from search.errors import EnvironmentProblem
+from search.errors import EnvironmentProblem, refused
 from search.loopback import died
 from search.space import Space
 from search.study import Asked, Study, create_study
@@ -147,8 +147,7 @@ class OptunaSearcher(Searcher):
                 if getattr(watcher, event)(*arguments) is False:
                     return
         except OSError as problem:
-            place = f"{problem.filename}: " if problem.filename else ""
-            self._stop(EnvironmentProblem(f"{place}{problem.strerror or problem}; mend that and go on with `resume`"))
+            self._stop(EnvironmentProblem(f"{refused(problem)}; mend that and go on with `resume`"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Ray pickles its searcher for a restore that is never asked for."""

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import re
 import sys
 import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from search import provenance, views
 from search.champion import Registered
 from search.endings import State
 from search.errors import EnvironmentProblem, SearchError, state_after
 from search.front import Cover, reference_of
+from search.mlflow_runs import Runs
 from search.plan import Plan
 from search.record import Record
 from search.redact import redacted
 from search.registry import Registry
 from search.space import Space
-from search.stores import answering, is_away, one_at_a_time, refused, relocate, unreachable
+from search.stores import answering, is_away, unreachable
 from search.trials import Trial, Trials
 from trainables.errors import first_line
 
 if TYPE_CHECKING:
     import numpy as np
-    from mlflow.entities import Run
 
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 HASTE_SECONDS = 3.0  # that a search which was stopped waits for an answer that is on its way
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # so that its pages open on training runs
-FOLDER = "folder"  # tag of a parent run: the inode of the folder of the search that last wrote it
-DESCRIBED = "described"  # tag of a parent run that has what the search is made from
 MAX_METRICS = 800  # for one log_batch, of which MLflow takes 1,000 entries in all, with 100 parameters and 100 tags
 MAX_PARAMS = 100
 MAX_NAME, NOT_IN_NAMES = 250, re.compile(r"[^\w\-. :/]")  # of a metric: mlflow.utils.validation
@@ -57,13 +51,6 @@ class Tracker:
     Events that could not be delivered are kept and tried again, for up to a minute after the last trial. What then is
     left ends the search with an `EnvironmentProblem`: the record has it, and `resume` delivers it.
 
-    A run carries the id of its search and the number of its trial, by which a search that is resumed finds it again. What
-    happened before is then delivered again, from the record, where MLflow may lack some of it; it keeps one copy of each
-    row. A run that was made twice, because the answer to the first request was lost, is deleted at the end.
-
-    A folder may be copied. The parent run knows the folder that last wrote it, by its inode: what a copy that is called
-    otherwise does, or one whose original has gone on since, is recorded under an ``id`` of its own.
-
     Args:
         uri: an MLflow tracking URI that `check_uri` accepted.
         name: name of the search: the parent run and the registered model are called so.
@@ -80,137 +67,22 @@ class Tracker:
     def __init__(self, uri: str, results: Path, plan: Plan, name: str, record: Record,
                  check: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda line: None,
                  rename: Callable[[str], None] = lambda id: None):
-        self._check, self._say, self._rename = check, say, rename
-        self.uri, self.name, self._space, self.id = uri, name, plan.space, record.id
-        self._folder = str(record.folder.stat().st_ino)
-        self._plan, self._trials = plan, record.trials
+        self._check, self.uri, self.name = check, uri, name
+        self._plan, self._space, self._trials = plan, plan.space, record.trials
         self._ended = Trials(record.trials.metric, record.trials.mode, record.trials.modes, plan.rungs)
         self._cover: Cover | None = None
-        self._whole: set[int] = set()
         self._events: deque[Event] = deque()
         self._pending: list[Event] = []
-        self._runs: dict[int, str] = {}
         self._bests: list[Any] = []
         self._complaint = ""  # why MLflow did not take the last batch
         self._closing = threading.Event()
-        self.experiment_id, self.parent = self._open(results, plan, record)
+        self._runs = Runs(uri, results, plan, name, record, say, rename)
+        self.client, self.id = self._runs.client, self._runs.id
+        self.experiment_id, self.parent = self._runs.experiment, self._runs.parent
         for event, *arguments in record.events:
             getattr(self, event)(*arguments)
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
-
-    def _open(self, results: Path, plan: Plan, record: Record) -> tuple[str, str]:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        with answering(self.uri):
-            with one_at_a_time(self.uri):
-                from mlflow import MlflowClient
-
-                self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-                relocate(self.uri, results)
-                experiment = self._experiment(results)
-            found = self._find(experiment)
-            parent = found.pop(None, None)
-            ahead = parent is not None and self._ahead(parent, found, record)
-            if parent is not None and self._is_copy(parent, ahead):
-                self._say(f"this is a copy of {parent.data.tags['search']!r}, which MLflow goes on to know as another search")
-                self.id, parent = uuid.uuid4().hex, None
-                self._rename(self.id)
-            if parent is not None and not ahead:
-                self._go_on(parent, found, record)
-            else:
-                for run in self._made(experiment):
-                    self.client.delete_run(run.info.run_id)
-                parent = self._create_parent(experiment, plan)
-            if DESCRIBED not in parent.data.tags:  # a start may have ended in the middle of it
-                self._describe(parent)
-            return experiment, parent.info.run_id
-
-    def _create_parent(self, experiment: str, plan: Plan) -> Run:
-        tags = {**provenance.tags(), "search": self.name, "search_id": self.id, FOLDER: self._folder,
-                "data_fingerprint": plan.catalog.fingerprint,
-                "seed": str(plan.space.data.seed), "device": plan.machine.describe(),
-                **{f"data_{name}": views.tally(values) for name, values in plan.catalog.attributes.items()}}
-        tags = {name: redacted(value) for name, value in tags.items()}
-        return self.client.create_run(experiment, run_name=self.name, tags=tags)
-
-    def _describe(self, parent: Run) -> None:
-        """Log what the search is made from, and note that this is done."""
-        run, began_here = parent.info.run_id, parent.data.tags.get("code") == provenance.code()
-        texts = {"space.yaml": self._space.text, "space_used.json": json.dumps(self._space.as_dict(), indent=2),
-                 "uncommitted.diff": began_here and provenance.uncommitted()}
-        for name, text in texts.items():
-            if text:
-                self.client.log_text(run, redacted(text), name)
-        self.client.set_tag(run, DESCRIBED, "true")
-
-    def _find(self, experiment: str) -> dict[int | None, Run]:
-        """Return the runs that this search has made, by the number of their trial; the parent run under None."""
-        found = {}
-        for run in sorted(self._made(experiment), key=lambda run: run.info.status == "RUNNING"):
-            number = run.data.tags.get("trial")
-            found.setdefault(number and int(number), run)
-        return found
-
-    def _made(self, experiment: str) -> Iterator[Run]:
-        """Yield all runs of this search."""
-        token = None
-        while True:
-            page = self.client.search_runs([experiment], f"tags.search_id = '{self.id}'", max_results=1000, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def _ahead(self, parent: Run, found: dict[int, Run], record: Record) -> bool:
-        """Tell whether MLflow has heard of more than the record, cut short, still holds: it would then have it twice."""
-        trials, metric = record.trials, record.trials.metric
-        ended = sum(trial.ending is not None for trial in trials)
-        known = [(parent, f"best_{metric}", ended)]
-        known += [(found[trial.number], metric, trial.epoch) for trial in trials.running() if trial.number in found]
-        return any(max((one.step for one in self.client.get_metric_history(run.info.run_id, name)), default=0) > last
-                   for run, name, last in known)
-
-    def _is_copy(self, parent: Run, ahead: bool) -> bool:
-        """Tell whether the runs are those of the search that our folder was copied from, and that may still be gone on with.
-
-        One that was taken to another machine to go on there has its name and knows all that MLflow knows.
-        """
-        tags = parent.data.tags
-        return tags.get(FOLDER, self._folder) != self._folder and (ahead or tags["search"] != self.name)
-
-    def _go_on(self, parent: Run, found: dict[int, Run], record: Record) -> None:
-        """Use the runs that were found again; what the record, cut short by a power cut, has not heard of goes."""
-        known = {trial.number: trial for trial in record.trials}
-        self.client.set_tag(parent.info.run_id, FOLDER, self._folder)
-        self.client.update_run(parent.info.run_id, status="RUNNING")
-        for number, run in found.items():
-            if number not in known:
-                self.client.delete_run(run.info.run_id)
-                continue
-            self._runs[number] = run.info.run_id
-            if known[number].ending is not None and run.info.status in ("FINISHED", "FAILED"):
-                self._whole.add(number)
-            else:
-                self.client.update_run(run.info.run_id, status="RUNNING")
-
-    def _experiment(self, results: Path) -> str:
-        from mlflow.exceptions import MlflowException
-
-        name = self._space.tracking.experiment or self._space.name
-        found = self.client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "deleted":
-            raise refused(self.uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
-        if found is not None:
-            return found.experiment_id
-        local = self.uri.startswith("sqlite")
-        place = (results.resolve() / "artifacts").as_uri() if local else None
-        try:
-            return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
-        except MlflowException:
-            if (made := self.client.get_experiment_by_name(name)) is None:
-                raise
-            return made.experiment_id  # by another search, since we looked
 
     def begin(self, trial: Trial) -> None:
         self._note("begin", trial, {})
@@ -233,7 +105,7 @@ class Tracker:
 
     def _note(self, event: str, trial: Trial, row: dict[str, Any]) -> None:
         """Keep an event to be delivered, unless MLflow has all of its trial."""
-        if trial.number not in self._whole:
+        if trial.number not in self._runs.whole:
             self._events.append((event, trial, row))
 
     def _write(self) -> None:
@@ -255,8 +127,8 @@ class Tracker:
                     if is_away(problem):
                         raise
                     refused_with = problem
-                    if self._is_gone(trial):
-                        del self._runs[trial.number]
+                    if self._runs.is_gone(trial):
+                        del self._runs.of_trial[trial.number]
                         self._pending = [*others, *_story(trial)]
             while batch := self._bests[:MAX_METRICS]:
                 self.client.log_batch(self.parent, metrics=batch)
@@ -267,23 +139,12 @@ class Tracker:
             logger.warning("MLflow does not take what happens, it is kept: %s", redacted(str(refused_with)))
         self._complaint = first_line(refused_with) if refused_with else ""
 
-    def _is_gone(self, trial: Trial) -> bool:
-        """Tell whether somebody has deleted the run of ``trial``, which then needs another one."""
-        from mlflow.exceptions import MlflowException
-
-        if trial.number not in self._runs:
-            return False
-        try:
-            return self.client.get_run(self._runs[trial.number]).info.lifecycle_stage == "deleted"
-        except MlflowException as problem:
-            return problem.error_code == "RESOURCE_DOES_NOT_EXIST"
-
     def _deliver(self, batch: list[Event]) -> None:
         """Write all that happened to one trial, in as few calls as MLflow allows: each costs it a transaction or more."""
         trial = batch[0][1]
-        if trial.number not in self._runs:
-            self._runs[trial.number] = self._create(trial)
-        run_id = self._runs[trial.number]
+        if trial.number not in self._runs.of_trial:
+            self._runs.create(trial)
+        run_id = self._runs.of_trial[trial.number]
         begun, ended = (any(event == which for event, _, _ in batch) for which in ("begin", "end"))
         metrics = [metric for event, _, row in batch if event == "epoch" for metric in _metrics(row)]
         for start in range(MAX_METRICS, len(metrics), MAX_METRICS):
@@ -294,16 +155,9 @@ class Tracker:
             status = "FAILED" if trial.ending.state == "FAILED" else "FINISHED"
             self.client.set_terminated(run_id, status, end_time=int(trial.ended * 1000))
 
-    def _create(self, trial: Trial) -> str:
-        tags = {"mlflow.parentRunId": self.parent, "search": self.name, "search_id": self.id, "trial": str(trial.number),
-                "architecture": trial.config.architecture}
-        run = self.client.create_run(self.experiment_id, start_time=int(trial.started * 1000),
-                                     run_name=f"{self.name} trial {trial.number}", tags=tags)
-        return run.info.run_id
-
     def run_of(self, trial: Trial) -> str | None:
         """Return the MLflow run id of ``trial``, once it was delivered."""
-        return self._runs.get(trial.number)
+        return self._runs.of_trial.get(trial.number)
 
     def __enter__(self) -> Tracker:
         return self
@@ -331,10 +185,10 @@ class Tracker:
         self._asked(lambda: self._end(status), seconds)
 
     def _end(self, status: str) -> None:
-        for number in set(self._runs) - {trial.number for trial in self._ended}:
-            self.client.set_terminated(self._runs[number], "KILLED")
-        known = {self.parent, *self._runs.values()}
-        for run in self._made(self.experiment_id):
+        for number in set(self._runs.of_trial) - {trial.number for trial in self._ended}:
+            self.client.set_terminated(self._runs.of_trial[number], "KILLED")
+        known = {self.parent, *self._runs.of_trial.values()}
+        for run in self._runs.made():
             if run.info.run_id not in known:
                 self.client.delete_run(run.info.run_id)
         self.client.set_terminated(self.parent, status)
@@ -392,10 +246,10 @@ class Tracker:
         self._asked(lambda: self._mark(number))
 
     def _mark(self, number: int) -> None:
-        for run in self._made(self.experiment_id):
+        for run in self._runs.made():
             if run.data.tags.get("best"):
                 self.client.delete_tag(run.info.run_id, "best")
-        self.client.set_tag(self._runs[number], "best", "true")
+        self.client.set_tag(self._runs.of_trial[number], "best", "true")
 
     def attach(self, files: Iterable[Path]) -> None:
         """Give the parent run ``files`` as artifacts."""

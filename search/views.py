@@ -11,6 +11,7 @@ from search.diagnosis import RungCheck
 from search.endings import Stop
 from search.front import cells, in_words
 from search.limits import broken
+from search.models import command
 from search.networks import memory
 from search.parameters import Branch, Choice, Parameter, shown
 from search.plan import Plan
@@ -167,8 +168,7 @@ def best(summary: dict[str, Any], results: Path) -> str:
     folder = "" if results == Path("results") else f" --results {results}"
     lines += front(summary.get("front"), summary.get("hypervolume"), counts["COMPLETE"])
     lines += rung_checks(summary.get("rungs", []))
-    masks = " -o FOLDER" if summary.get("task") == "segmentation" else ""
-    lines.append(f"next      python -m search predict {name} IMAGE…{masks}{folder}")
+    lines.append(f"next      {command(name, summary.get('task'), 'IMAGE…')}{folder}")
     lines.append(f"          python -m search ui {name}{folder}")
     return "\n".join(lines)
 

@@ -30,11 +30,12 @@ from tests.data_files import csv_lines, make_csv, noise
 from tests.test_bad_inputs import trained
 from tests.test_fit import make_config, make_data
 from tests.test_status import write_record
+from trainables.card import CARD, WEIGHTS
 from trainables.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
 from trainables.config import settings as rules_of
 from trainables.data import load_image, load_rows, scan
 from trainables.errors import BadInput
-from trainables.export import CARD, WEIGHTS, read_model, task_of
+from trainables.export import read_model, task_of
 from trainables.fit import fit
 from trainables.models.pretrained import read_weights
 

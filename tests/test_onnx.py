@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.card import Card
 from trainables.config import TrialConfig
 from trainables.errors import BadInput
-from trainables.export import Card, predict, task_of
+from trainables.export import predict, task_of
 from trainables.models import MODELS
 from trainables.models.normalize import network
 from trainables.onnx_file import CARD_KEY, SHA256_KEY, OnnxModel, difference, write_onnx
@@ -85,9 +86,16 @@ def test_other_files_are_refused(content, tmp_path):
         OnnxModel(path)
 
 
-def test_a_flipped_byte_of_a_weight_is_refused(tmp_path):
-    path, (model, card) = tmp_path / "model.onnx", made(*TASKS["classification"])
-    write_onnx(path, model, task_of(card), card)
+@pytest.fixture
+def written(tmp_path) -> tuple[Path, nn.Module, Card]:
+    """A file, and the network and the card that it was made from."""
+    model, card = made(*TASKS["classification"])
+    write_onnx(tmp_path / "model.onnx", model, task_of(card), card)
+    return tmp_path / "model.onnx", model, card
+
+
+def test_a_flipped_byte_of_a_weight_is_refused(written):
+    path, model, _ = written
     content = bytearray(path.read_bytes())
     weights = max(model.parameters(), key=torch.numel).detach().numpy().tobytes()
     content[content.index(weights[:64])] ^= 1  # the lowest bit of a number
@@ -96,9 +104,8 @@ def test_a_flipped_byte_of_a_weight_is_refused(tmp_path):
         OnnxModel(path)
 
 
-def test_a_file_of_an_older_version_has_no_sha256(tmp_path):
-    path, (model, card) = tmp_path / "model.onnx", made(*TASKS["classification"])
-    write_onnx(path, model, task_of(card), card)
+def test_a_file_of_an_older_version_has_no_sha256(written):
+    path, _, card = written
     proto = onnx.load(path)
     onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card))})
     onnx.save(proto, path)

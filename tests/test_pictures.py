@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from search.report.pictures import SAID, TRUE, Said, fitted, hue, pictures
-from trainables.export import Card
+from trainables.card import Card
 from trainables.tasks import IGNORED, Target
 
 

@@ -18,11 +18,12 @@ from PIL import Image
 from search import cli
 from search.folder import write_summary
 from tests.conftest import draw
+from trainables.card import CARD, WEIGHTS, Card, write_model
 from trainables.config import TrialConfig
 from trainables.data import DataConfig, scan, split, trial_data
 from trainables.data.aoi import CLASSES
 from trainables.errors import BadInput
-from trainables.export import CARD, WEIGHTS, Card, read_model, task_of, write_model
+from trainables.export import read_model, task_of
 from trainables.fit import fit
 from trainables.onnx_file import write_onnx
 from trainables.tasks import Target

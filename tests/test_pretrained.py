@@ -16,8 +16,8 @@ from search.plan import decode, make_plan
 from search.space import load_space
 from tests.conftest import write_space
 from tests.test_models import make_config, make_data
+from trainables.card import Card, write_model
 from trainables.errors import BadInput
-from trainables.export import Card, write_model
 from trainables.fit import fit, new_model
 from trainables.models import MODELS, build, published
 from trainables.models.count import network_of

@@ -38,7 +38,7 @@ from tests.invariants import check, query
 from tests.mlflow_server import Proxy, served
 from tests.test_predict import make_model
 from tests.test_resume import LONG, ROOT, start, wait_for
-from trainables.export import WEIGHTS
+from trainables.card import WEIGHTS
 
 EPOCHS = 3
 LOCKED_SECONDS = 25  # MLflow waits for 20

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.card import Card, card_from
 from trainables.errors import BadInput, first_line
-from trainables.export import BATCH_PIXELS, Card, card_from
+from trainables.export import BATCH_PIXELS
 from trainables.tasks.task import Task
 
 FILE = "model.onnx"

@@ -10,6 +10,7 @@ import yaml
 
 from search import front, meter
 from search.endings import State
+from search.models import command
 from search.progress import clock_text, score_text, short
 from search.redact import redacted
 from search.report import facts as known
@@ -350,8 +351,7 @@ def again(facts: Facts) -> Section:
         changed = "" if origin["git_clean"] == "true" else "  # with the changes in uncommitted.diff of MLflow's parent run"
         commands.insert(0, f"git checkout {origin['git_commit']}{changed}")
     if facts.chosen:
-        masks = " -o FOLDER" if facts.space.data.task == "segmentation" else ""
-        commands += ["", "# its model", f"python -m search predict {name} IMAGE{masks}"]
+        commands += ["", "# its model", command(name, facts.space.data.task, "IMAGE")]
     rows = [[key.removeprefix("version_").replace("_", " "), value] for key, value in origin.items()]
     tables = [Table("origin", ["", ""], rows, "Code, versions and system", folded=True)] if rows else []
     if facts.chosen:

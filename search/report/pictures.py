@@ -7,21 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from search.report.facts import Facts
 from search.table import cost_of
+from trainables.card import Card
 from trainables.data import Catalog, Images, Split, load_rows, scan, split
 from trainables.data.decode import quiet_pillow
 from trainables.data.points import resized
 from trainables.errors import BadInput
 from trainables.tasks import IGNORED
-
-if TYPE_CHECKING:
-    from trainables.export import Card
 
 SHOWN = 12
 MACS = 5e11  # that looking for mistakes may take: some seconds of a processor's core
