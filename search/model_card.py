@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.champion import sealed_fingerprint
 from search.models import command
 from search.plan import Plan
 from search.progress import score_text, short
+from trainables.config import MOMENTUM
+from trainables.cost import options_taken
+from trainables.models import OPTIONS
+from trainables.tasks import UNUSED
 
 if TYPE_CHECKING:
     from search.finish import Outcome
@@ -58,8 +62,15 @@ def use(plan: Plan, outcome: Outcome) -> Iterator[str]:
            f"(n, {plan.channels}, {size}, {size}). The network normalises it itself. `model.safetensors` with `model.json`, and "
            "`model.onnx` where it is there, are the same network.")
     yield ""
-    given = ", ".join(f"{name} {short(value)}" for name, value in outcome.config.items() if value is not None)
-    yield f"Trained with {given}."
+    unused = unused_settings(outcome.config, outcome.task)
+    given = {name: value for name, value in outcome.config.items() if value is not None and name not in unused}
+    yield f"Trained with {', '.join(f'{name} {short(value)}' for name, value in given.items())}."
+
+
+def unused_settings(config: dict[str, Any], task: str) -> set[str]:
+    """Return the settings of a trial that had no effect on it, by its network, its optimizer and its task."""
+    momentum = () if config["optimizer"] in MOMENTUM else ("momentum",)
+    return {*UNUSED[task], *momentum, *OPTIONS} - {*options_taken(config["architecture"])}
 
 
 def limits(plan: Plan, outcome: Outcome) -> Iterator[str]:

@@ -20,6 +20,7 @@ from trainables.cost import STATES, Cost
 from trainables.data import Catalog, Images, Split, TrialData, load_rows, scan, split, trial_data
 from trainables.data.files import FilePixels
 from trainables.data.residence import DEVICE_SHARE, decoded_bytes, describe, host_limit
+from trainables.data.targets import some
 from trainables.errors import BadInput
 from trainables.memory import USABLE
 from trainables.models import published
@@ -92,6 +93,9 @@ class Plan:
     def data_warnings(self) -> tuple[str, ...]:
         """Those about the data: what its targets hold, and files that come so slowly that a copy of them would pay."""
         found = list(self.catalog.targets.warnings)
+        if left_out := self.catalog.left_out:
+            total = len(self.catalog) + len(left_out)
+            found.append(f"{len(left_out)} of {total} images cannot be read and are left out: {some(left_out)}")
         if isinstance(pixels := self.catalog.pixels, FilePixels):
             rate = pixels.bytes / max(pixels.seconds, 1e-9)
             if pixels.seconds > SLOW_SECONDS and rate < SLOW_BYTES:

@@ -76,16 +76,18 @@ def override(document: Document, assignment: str) -> None:
         value, lines = parse(text, source)
     except BadInput as problem:
         raise BadInput(problem.message, file=source) from None
-    section = document.values
-    for name in names[:-1]:
-        if not isinstance(section.get(name), dict):
-            section[name] = {}
-        section = section[name]
-    section[names[-1]] = value
-    whole = ".".join(names)
-    for old in [old for old in document.places if old.startswith(whole + ".")]:
+    section, depth = document.values, 0
+    while depth < len(names) - 1 and isinstance(section.get(names[depth]), dict):
+        section, depth = section[names[depth]], depth + 1
+    for name in reversed(names[depth + 1 :]):
+        value = {name: value}
+    section[names[depth]] = value
+    changed = ".".join(names[: depth + 1])
+    for old in [old for old in document.places if old.startswith(changed + ".")]:
         del document.places[old]
-    document.places.update({f"{whole}.{inner}" if inner else whole: source for inner in lines})
+    whole = ".".join(names)
+    made = [".".join(names[:end]) for end in range(depth + 1, len(names))]
+    document.places.update(dict.fromkeys([*made, *(f"{whole}.{inner}" if inner else whole for inner in lines)], source))
 
 
 def read_text(path: Path) -> str:

@@ -8,6 +8,7 @@ whole command.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
@@ -193,6 +194,13 @@ def recorded(pattern: str, other: str) -> Callable[[Path], object]:
     return change
 
 
+def locked(folder: Path) -> None:
+    """Hold the search's lock, as a live process does."""
+    path = folder / "results" / "tiny" / LOCK
+    path.write_text("4711 on another\n")
+    fcntl.flock(os.open(path, os.O_RDWR), fcntl.LOCK_EX)  # never closed, so that it stays
+
+
 def finished(folder: Path, images: Path) -> Sequence[str]:
     (folder / "results" / "tiny").mkdir(parents=True)
     write_summary(folder / "results" / "tiny", {"name": "tiny", "state": "interrupted"})
@@ -345,6 +353,8 @@ CASES = {
         "resume", "tiny", "--minutes", "+5", expected="tiny: its 3 trials are done; give --trials +N, too"),
     "B35 out of time": begun("resume", "tiny", "--trials", "+5", "--set", "budget.minutes=1.6",
                              expected="its 1.6 minutes leave no time for another trial; give more by --minutes +M"),
+    "B35 running": begun("resume", "tiny", problem=STOPPED, change=locked, expected=(
+        "tiny: the search is running in process 4711 on another; wait for it, or stop it first")),
     "B35 another version": begun("resume", "tiny", problem=STOPPED, change=recorded('"format": 1', '"format": 99'),
                                  expected="record.jsonl:1: damaged: format 99 is not that of this version, 1; put back a copy"),
     "B35 another release": begun(
@@ -544,6 +554,29 @@ def test_the_command_itself(name, here, images):
     assert done.returncode == CASES[name].status
     assert done.stderr.startswith("search: error: ") and done.stderr.count("\n") == 1 and CASES[name].found_in(done.stderr)
     assert contents(here) == before
+
+
+LIGHT = """
+import sys
+from search.cli import main
+try:
+    status = main(sys.argv[1:])
+finally:
+    print(sorted({"torch", "ray", "mlflow", "optuna", "pandas"} & sys.modules.keys()))
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["B8 unknown parameter", "B33 climbing", "B34 name taken", "B35 another release", "B42 web pages", "B48 climbing",
+             "B55 flipped byte", "B61 no driver", "B62 damaged", "B64 more GPUs"])  # fmt: skip
+def test_a_mistake_is_told_before_a_heavy_library_is_imported(name, here, images):
+    """Which is what keeps the line within two seconds; `benchmarks/bad_inputs.py` measures that."""
+    words = list(CASES[name].make(here, images))
+    words[1:1] = ["--results", str(here / "results")]
+    done = subprocess.run([sys.executable, "-c", LIGHT, *words], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 2 and done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(("words", "expected"), ALLOWED.values(), ids=ALLOWED)

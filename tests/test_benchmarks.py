@@ -17,7 +17,8 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "name", ["loop", "tracking", *(pytest.param(name, marks=SLOW) for name in ("step", "threads", "overhead", "whole"))]
+    "name", ["loop", "tracking", "bad_inputs",
+             *(pytest.param(name, marks=SLOW) for name in ("step", "threads", "overhead", "whole"))]
 )
 def test_the_last_line_holds_the_results(name):
     done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", "--quick"], cwd=ROOT, text=True,

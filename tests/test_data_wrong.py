@@ -188,6 +188,10 @@ WRONG = {
         lambda root: folder_with(root, HTML, 4),
         "4 images of 10 cannot be read, first dog/0bad.png: not an image",
     ),
+    "more web pages than are named": (
+        lambda root: folder_with(root, HTML, 6),
+        "; also dog/1bad.png, dog/2bad.png, dog/3bad.png, dog/4bad.png, dog/5bad.png; repair or remove them, or let data.skip_",
+    ),
     "truncated": (
         lambda root: folder_with(root, (write_image(root / "x.png", 1, (64, 64))).read_bytes()[:900]),
         "1 image of 7 cannot be read, first dog/0bad.png: ",

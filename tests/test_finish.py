@@ -18,7 +18,7 @@ from search.cli import main
 from search.endings import Ending, Kind, State
 from search.errors import EnvironmentProblem
 from search.finish import Outcome, choose, cut_short, left_out
-from search.model_card import use
+from search.model_card import unused_settings, use
 from search.plan import make_plan
 from search.record import FILE, read_record
 from search.repeats import Job, Repeat, affordable, finalists, judged, makespan
@@ -284,6 +284,16 @@ class TestAWholeFinish:
         card, plan = (folder / "model" / "README.md").read_text(), make_plan(read_record(folder).space)
         assert outcome.task == "classification" and "predict tiny IMAGE…\n" in card
         assert "    python -m search predict tiny IMAGE… -o FOLDER" in use(plan, masks)
+
+    def test_the_card_names_only_settings_that_had_an_effect(self, finished):
+        def named(**changed: object) -> set[str]:
+            config = {**outcome.config, "architecture": "simple_cnn", "optimizer": "adam", **changed}
+            return {"momentum", "patch_size", "depth", "learning_rate"} - unused_settings(config, outcome.task)
+
+        folder, outcome = finished
+        assert named() == {"learning_rate"} and named(optimizer="sgd") == {"momentum", "learning_rate"}
+        assert named(architecture="vit_tiny") == {"patch_size", "depth", "learning_rate"}
+        assert "learning_rate 0." in (card := (folder / "model" / "README.md").read_text()) and "patch_size" not in card
 
     def test_the_registered_model_names_its_classes(self, finished):
         [file] = finished[0].parent.rglob("MLmodel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -40,6 +41,7 @@ from trainables.fit import fit
 from trainables.models.pretrained import read_weights
 
 SPACES = Path(__file__).parents[1] / "spaces"
+TIMES = int(os.environ.get("FUZZ_TIMES", 10))
 FORMATS = {"PNG": "L", "JPEG": "RGB", "BMP": "P", "TIFF": "CMYK", "GIF": "P", "WEBP": "RGB", "PPM": "L"}
 
 
@@ -52,8 +54,8 @@ def fuzz(strategy: st.SearchStrategy[Any], examples: int, check: Callable[[Any],
 
 
 def rounds(few: int) -> pytest.MarkDecorator:
-    """Run a test with a few examples, and where there is time with ten times as many."""
-    return pytest.mark.parametrize("examples", [few, pytest.param(10 * few, marks=pytest.mark.slow)], ids=["few", "many"])
+    """Run a test with a few examples, and where there is time with `TIMES` as many."""
+    return pytest.mark.parametrize("examples", [few, pytest.param(TIMES * few, marks=pytest.mark.slow)], ids=["few", "many"])
 
 
 @st.composite

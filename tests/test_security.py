@@ -286,7 +286,8 @@ def owned_by_another(folder: Path) -> Path:
     return folder
 
 
-COMMANDS = [["run", "SPACE"], ["best"], ["list"], ["predict", "tiny", "IMAGE"], ["ui"]]
+COMMANDS = [["run", "SPACE"], ["resume", "tiny"], ["finish", "tiny"], ["replay", "tiny", "0"], ["status", "tiny"], ["best"],
+            ["list"], ["report", "tiny"], ["predict", "tiny", "IMAGE"], ["ui"]]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])

@@ -276,6 +276,8 @@ OVERRIDES = {
     "no_key": ("=1", "--set =1: no KEY=VALUE; write it like"),
     "empty_part": ("space..dropout=1", "--set space..dropout=1: no KEY=VALUE; write it like"),
     "unknown": ("space.dropot=1", "--set space.dropot=1: space.dropot: unknown key 'dropot'; did you mean 'dropout'?"),
+    "unknown_and_deeper": ("space.a.b.c=1", "--set space.a.b.c=1: space.a: unknown key 'a'; known: "),
+    "below_a_value": ("budget.trials.x=3", "--set budget.trials.x=3: budget.trials: {'x': 3} is not a whole number; give"),
     "value": ("space.dropout=1", "--set space.dropout=1: space.dropout: 1 is out of range; give a number >= 0 and < 1"),
     "range": (
         "space.dropout={uniform: [0.5, 0]}",

@@ -20,6 +20,7 @@ from trainables.errors import BadInput
 from trainables.models import MODELS, OPTIONS
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
+MOMENTUM = ("sgd", "rmsprop")  # the optimizers that have it
 LR_SCHEDULES = ("none", "cosine", "plateau")
 PRECISIONS = ("auto", "fp32", "bf16")
 CLASS_WEIGHTS = ("none", "balanced")

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.config import TrialConfig
+from trainables.config import MOMENTUM, TrialConfig
 from trainables.errors import BadInput
 from trainables.models import KEY, MAPS, MODELS, OPTIONS, builder, options_of
 
@@ -53,7 +53,7 @@ class Cost:
         optimizer keeps for each, and the activations, all there when the backward pass begins. Under bf16 the
         activations take little more than half. Workspaces of the libraries come on top.
         """
-        states = STATES[optimizer] + (optimizer in ("sgd", "rmsprop") and momentum > 0)
+        states = STATES[optimizer] + (optimizer in MOMENTUM and momentum > 0)
         return 4 * self.params * (2 + states) + batch_size * self.activation_bytes
 
     def figures(self, memory: int) -> dict[str, float]:

@@ -38,6 +38,7 @@ class Catalog:
         channels: 1 or 3.
         sizes: least width, least height, greatest width, greatest height in pixels, upright.
         attributes: further columns that are recorded and not trained on.
+        left_out: names of the files that cannot be read and may be missing.
         fingerprint: names this content, however files are named or ordered.
         pixels: the way to the images themselves.
     """
@@ -51,6 +52,7 @@ class Catalog:
     groups: tuple[str, ...] | None = field(default=None, repr=False)
     sealed: np.ndarray | None = field(default=None, repr=False)
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    left_out: tuple[str, ...] = ()
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:

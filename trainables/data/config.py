@@ -15,7 +15,7 @@ from trainables.tasks import IGNORED, TASKS, tuples
 SOURCES = ("aoi", "folder", "csv", "arrays", "aidea", "elpv", "fashion_mnist", "cifar10")
 OWN = own.FORM  # what the tables below call a source of the user's own, which gives what a label file holds
 
-ROWS = {"root", "image_column", "image_folder", "group_column", "test"}
+ROWS = {"root", "image_column", "image_folder", "group_column", "skip_unreadable", "test"}
 CSV = {*ROWS, "labels"}
 MASKS = {"classes", "mask_values", "mask_channel", "ignore_value"}
 
@@ -23,10 +23,10 @@ MASKS = {"classes", "mask_values", "mask_channel", "ignore_value"}
 USES = {
     "classification": {
         "aoi": {"size", "test"},
-        "folder": {"root", "test_root", "test"},
+        "folder": {"root", "test_root", "skip_unreadable", "test"},
         "csv": {*CSV, "label_column"},
         "arrays": {"root", "test"},
-        "aidea": {"root", "test"},
+        "aidea": {"root", "skip_unreadable", "test"},
         "elpv": {"threshold", "test"},
         "fashion_mnist": {"root"},
         "cifar10": {"root"},
@@ -38,7 +38,7 @@ USES = {
     },
     "segmentation": {
         "csv": {*CSV, *MASKS, "mask_column"},
-        "folder": {"root", *MASKS, "mask_root", "test"},
+        "folder": {"root", *MASKS, "mask_root", "skip_unreadable", "test"},
         OWN: {*ROWS, *MASKS, "mask_column"},
     },
 }
@@ -149,6 +149,7 @@ class DataConfig:
     ignore_value: int | None = key(
         None, "segmentation: grey value, or colour as 0xRRGGBB, of pixels without a class", low=0, high=0xFFFFFF
     )
+    skip_unreadable: float = key(0.0, "share of the image files that may be unreadable and are left out", low=0, below=1)
     channels: int | None = key(None, "1 for grey or 3 for colour; grey when every image is grey", low=1, high=3)
     size: int = key(128, "aoi: side in pixels at which images are generated", low=16, high=1024)
     threshold: float = key(0.5, "elpv: defect probability from which a cell is defective", above=0, high=1)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from trainables.data.catalog import content_hash
 from trainables.data.decode import SUFFIXES, Unreadable, decode, inspect, quiet_pillow
-from trainables.data.targets import images
+from trainables.data.targets import images, some
 from trainables.errors import BadInput
 
 Item = TypeVar("Item")
@@ -36,6 +36,27 @@ class Header:
     width: int
     height: int
     grey: bool
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files that can be read, each with what one look at it tells.
+
+    Attributes:
+        rows: their places in the list that was looked at, in its order.
+        names: what messages call each.
+        left_out: names of the others.
+    """
+
+    rows: list[int]
+    paths: list[Path]
+    names: list[str]
+    headers: list[Header]
+    left_out: tuple[str, ...] = ()
+
+    def of(self, values: Sequence[Item]) -> list[Item]:
+        """Return what belongs to these files of ``values``, which has one for each that was looked at."""
+        return [values[row] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -106,12 +127,23 @@ def read_header(path: Path) -> Header | Unreadable:
         return reason
 
 
-def read_headers(paths: Sequence[Path], names: Sequence[str]) -> list[Header]:
-    """Check every file; one `BadInput` names the first that cannot be read and how many there are."""
+def look_at(paths: Sequence[Path], names: Sequence[str], skip: float = 0.0) -> Files:
+    """Check every file and return those that can be read.
+
+    Args:
+        skip: the share that may be unreadable, and is left out.
+
+    Raises:
+        BadInput: more cannot be read; says how many, and names the first.
+    """
     with quiet_pillow():
         headers = in_threads(read_header, paths, small=mean_bytes(paths[:CHUNK]) < SMALL_BYTES)
-    refuse_unreadable(names, [header if isinstance(header, Unreadable) else None for header in headers])
-    return headers
+    reasons = [header if isinstance(header, Unreadable) else None for header in headers]
+    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    if len(paths) - len(rows) > skip * len(paths):
+        refuse_unreadable(names, reasons, ", or let data.skip_unreadable leave such out")
+    left_out = tuple(name for name, reason in zip(names, reasons, strict=True) if reason is not None)
+    return Files(rows, *([values[row] for row in rows] for values in (paths, names, headers)), left_out)
 
 
 def mean_bytes(paths: Sequence[Path]) -> float:
@@ -119,13 +151,14 @@ def mean_bytes(paths: Sequence[Path]) -> float:
     return sum(sizes) / max(1, len(sizes))
 
 
-def refuse_unreadable(names: Sequence[str], reasons: Sequence[Unreadable | None]) -> None:
-    """Raise one `BadInput` for all images that have a reason."""
+def refuse_unreadable(names: Sequence[str], reasons: Sequence[Unreadable | None], mend: str = "") -> None:
+    """Raise one `BadInput` for all images that have a reason; it names some, and ends with the further ``mend``."""
     bad = [row for row, reason in enumerate(reasons) if reason is not None]
     if bad:
+        others = some([names[row] for row in bad[1:]])
         raise BadInput(
-            f"{images(len(bad))} of {len(names)} cannot be read, first {names[bad[0]]}: {reasons[bad[0]]}; "
-            "repair or remove " + ("it" if len(bad) == 1 else "them"),
+            f"{images(len(bad))} of {len(names)} cannot be read, first {names[bad[0]]}: {reasons[bad[0]]}"
+            + (f"; also {others}" if others else "") + "; repair or remove " + ("it" if len(bad) == 1 else "them") + mend,
             key="data.root",
         )
 

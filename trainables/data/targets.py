@@ -12,6 +12,7 @@ import numpy as np
 from trainables.errors import BadInput
 from trainables.tasks import Target
 
+SHOWN = 5  # images that a line names
 UNSHOWN = "holds a control character, or one that is not UTF-8"
 
 
@@ -111,6 +112,11 @@ def in_words(tally: dict[str, int]) -> str:
 def images(count: int) -> str:
     """Return a count of images in words: ``1 image``, ``2 images``."""
     return f"{count} image" if count == 1 else f"{count} images"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names of images, as many as a line takes."""
+    return ", ".join([*names[:SHOWN], *(["…"] if len(names) > SHOWN else [])])
 
 
 def ordered_classes(names: Iterable[str]) -> tuple[str, ...]:

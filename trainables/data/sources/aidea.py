@@ -14,7 +14,7 @@ import numpy as np
 from trainables.data.aoi import CLASSES
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder, read_headers
+from trainables.data.files import data_folder, look_at
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.table import Row, Table, image_paths, read_table
 from trainables.data.targets import Labels
@@ -30,8 +30,9 @@ def scan(config: DataConfig) -> Catalog:
     table = read_part(root, "train")
     paths = image_paths(table, IMAGE, folder, root)
     names = [os.path.relpath(path, root) for path in paths]
-    labels = Labels(CLASSES, np.array([label_of(table, row) for row in table.rows], np.int64))
-    return catalog_of_files(paths, names, read_headers(paths, names), labels, channels=config.channels)
+    labels = np.array([label_of(table, row) for row in table.rows], np.int64)
+    files = look_at(paths, names, config.skip_unreadable)
+    return catalog_of_files(files, Labels(CLASSES, labels[files.rows]), channels=config.channels)
 
 
 def read_part(root: Path, part: str) -> Table:

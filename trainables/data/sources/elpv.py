@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import read_headers
+from trainables.data.files import look_at
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.targets import Labels
 from trainables.errors import BadInput
@@ -23,8 +23,7 @@ def scan(config: DataConfig) -> Catalog:
     names, probabilities, types = zip(*lines)
     paths = [folder / name for name in names]
     labels = Labels.of([CLASSES[float(probability) >= config.threshold] for probability in probabilities], CLASSES)
-    headers = read_headers(paths, names)
-    return catalog_of_files(paths, names, headers, labels, channels=config.channels, attributes={"type": types})
+    return catalog_of_files(look_at(paths, names), labels, channels=config.channels, attributes={"type": types})
 
 
 def package_folder(name: str = "elpv_dataset") -> Path:

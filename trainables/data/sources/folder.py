@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder, list_images, read_headers
+from trainables.data.files import data_folder, list_images, look_at
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.targets import Labels, ordered_classes
 from trainables.errors import BadInput
@@ -27,8 +27,9 @@ def scan(config: DataConfig) -> Catalog:
         rows = rows + test_rows
     paths, row_classes = zip(*rows)
     names = [os.path.relpath(path, root) for path in paths]
-    labels = Labels.of(row_classes, classes)
-    return catalog_of_files(paths, names, read_headers(paths, names), labels, channels=config.channels, sealed=sealed)
+    files = look_at(paths, names, config.skip_unreadable)
+    labels = Labels.of(files.of(row_classes), classes)
+    return catalog_of_files(files, labels, channels=config.channels, sealed=sealed and files.of(sealed))
 
 
 def class_folders(root: Path) -> list[Path]:

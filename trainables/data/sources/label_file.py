@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import OWN, DataConfig
-from trainables.data.files import data_folder, is_inside, read_headers
+from trainables.data.files import Files, data_folder, is_inside, look_at
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.own_rows import call_table
 from trainables.data.sources.table import Table, filled, filled_labels, image_paths, read_table
@@ -21,14 +21,9 @@ def scan(config: DataConfig) -> Catalog:
     paths = image_paths(table, config.image_column, folder, root)
     names = [row.cells[config.image_column] for row in table.rows]
     row_classes = filled_labels(table, config.label_column)
-    return catalog_of_files(
-        paths,
-        names,
-        read_headers(paths, names),
-        Labels.of(row_classes, ordered_classes(row_classes)),
-        channels=config.channels,
-        groups=groups_of(table, config),
-    )
+    files = look_at(paths, names, config.skip_unreadable)
+    labels = Labels.of(files.of(row_classes), ordered_classes(row_classes))
+    return catalog_of_files(files, labels, channels=config.channels, groups=groups_of(table, config, files))
 
 
 def open_table(config: DataConfig, *columns: tuple[str, str]) -> tuple[Table, Path, Path]:
@@ -54,6 +49,6 @@ def place_inside(root: Path, config: DataConfig, key: str, noun: str) -> Path:
     return root / text
 
 
-def groups_of(table: Table, config: DataConfig) -> list[str] | None:
-    """Return the group of each row, or None where no column of groups is named."""
-    return None if config.group_column is None else filled(table, config.group_column)
+def groups_of(table: Table, config: DataConfig, files: Files) -> list[str] | None:
+    """Return the group of each file of the rows, or None where no column of groups is named."""
+    return None if config.group_column is None else files.of(filled(table, config.group_column))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from trainables.data.catalog import Catalog
-from trainables.data.files import THREADS, FilePixels, Header
+from trainables.data.files import THREADS, FilePixels, Files
 from trainables.data.targets import Targets
 
 
 def catalog_of_files(
-    paths: Sequence[Path],
-    names: Sequence[str],
-    headers: Sequence[Header],
+    files: Files,
     targets: Targets,
     *,
     channels: int | None = None,
@@ -26,8 +23,6 @@ def catalog_of_files(
     """Return the catalog of some files.
 
     Args:
-        names: what messages call each file.
-        headers: what `read_headers` found in each.
         targets: what is to be found in each.
         channels: 1 or 3; by default grey where every image is grey.
         groups, sealed, attributes: as in `Catalog`.
@@ -35,18 +30,20 @@ def catalog_of_files(
     Raises:
         BadInput: for too few of them.
     """
+    headers = files.headers
     hashes = tuple(header.hash for header in headers)
     return Catalog(
         targets=targets,
-        names=tuple(names),
+        names=tuple(files.names),
         hashes=hashes,
         channels=channels or (1 if all(header.grey for header in headers) else 3),
         sizes=bounds([header.width for header in headers], [header.height for header in headers]),
-        pixels=FilePixels(tuple(paths), hashes, sum(header.bytes for header in headers),
+        pixels=FilePixels(tuple(files.paths), hashes, sum(header.bytes for header in headers),
                           sum(header.seconds for header in headers) / THREADS),
         groups=None if groups is None else tuple(groups),
         sealed=None if sealed is None else np.array(sealed, bool),
         attributes=attributes or {},
+        left_out=files.left_out,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import read_headers
+from trainables.data.files import look_at
 from trainables.data.masks import Coding, read_masks
 from trainables.data.sources.label_file import groups_of, open_table
 from trainables.data.sources.listing import catalog_of_files
@@ -18,9 +18,10 @@ def scan(config: DataConfig) -> Catalog:
     paths = image_paths(table, config.image_column, folder, root)
     masks = image_paths(table, config.mask_column, folder, root, repeated=True)
     names = [row.cells[config.image_column] for row in table.rows]
-    headers, groups = read_headers(paths, names), groups_of(table, config)
-    targets = read_masks(target_of(config), coding_of(config), masks, headers, grouped=groups is not None)
-    return catalog_of_files(paths, names, headers, targets, channels=config.channels, groups=groups)
+    files = look_at(paths, names, config.skip_unreadable)
+    groups = groups_of(table, config, files)
+    targets = read_masks(target_of(config), coding_of(config), files.of(masks), files.headers, grouped=groups is not None)
+    return catalog_of_files(files, targets, channels=config.channels, groups=groups)
 
 
 def target_of(config: DataConfig) -> Target:

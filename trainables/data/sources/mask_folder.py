@@ -6,7 +6,7 @@ import os
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import data_folder, list_images, read_headers
+from trainables.data.files import data_folder, list_images, look_at
 from trainables.data.masks import read_masks
 from trainables.data.sources.listing import catalog_of_files
 from trainables.data.sources.mask_file import coding_of, target_of
@@ -29,7 +29,7 @@ def scan(config: DataConfig) -> Catalog:
             "add masks of the same names or remove the images",
             key="data.mask_root",
         )
-    headers = read_headers(paths, names)
-    masks = [mask_of[os.path.splitext(name)[0]] for name in names]
-    targets = read_masks(target_of(config), coding_of(config), masks, headers, grouped=False)
-    return catalog_of_files(paths, names, headers, targets, channels=config.channels)
+    files = look_at(paths, names, config.skip_unreadable)
+    masks = [mask_of[os.path.splitext(name)[0]] for name in files.names]
+    targets = read_masks(target_of(config), coding_of(config), masks, files.headers, grouped=False)
+    return catalog_of_files(files, targets, channels=config.channels)

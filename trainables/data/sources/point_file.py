@@ -9,7 +9,7 @@ import numpy as np
 
 from trainables.data.catalog import Catalog
 from trainables.data.config import DataConfig
-from trainables.data.files import Header, read_headers
+from trainables.data.files import Files, look_at
 from trainables.data.points import Points
 from trainables.data.sources.label_file import groups_of, open_table
 from trainables.data.sources.listing import catalog_of_files
@@ -29,11 +29,12 @@ def scan(config: DataConfig) -> Catalog:
     paths = image_paths(table, config.image_column, folder, root)
     names = [row.cells[config.image_column] for row in table.rows]
     places = np.array([places_of(table, row, numbers) for row in table.rows])
-    headers = read_headers(paths, names)
-    extents = np.array([(header.width, header.height) for header in headers])
+    files = look_at(paths, names, config.skip_unreadable)
+    places = places[files.rows]
+    extents = np.array([(header.width, header.height) for header in files.headers])
     require_seen(table, places)
-    points = Points(target, places, extents, look_outside(table, names, places, headers))
-    return catalog_of_files(paths, names, headers, points, channels=config.channels, groups=groups_of(table, config))
+    points = Points(target, places, extents, look_outside(table, files, places))
+    return catalog_of_files(files, points, channels=config.channels, groups=groups_of(table, config, files))
 
 
 def point_numbers(table: Table) -> int:
@@ -86,12 +87,12 @@ def require_seen(table: Table, places: np.ndarray) -> None:
         raise table.error(f"point {number} is missing in every row; remove the columns 'x{number}' and 'y{number}'")
 
 
-def look_outside(table: Table, names: list[str], places: np.ndarray, headers: list[Header]) -> tuple[str, ...]:
+def look_outside(table: Table, files: Files, places: np.ndarray) -> tuple[str, ...]:
     """Return a warning that counts the points outside their image, if any; `BadInput` where they are too many.
 
     An image reaches from -1/2 to its width, which allows both for points in the middle of pixels and at their corners.
     """
-    extents = np.array([(header.width, header.height) for header in headers])[:, None]
+    extents = np.array([(header.width, header.height) for header in files.headers])[:, None]
     outside = ((places < -0.5) | (places > extents)).any(2)
     if not outside.any():
         return ()
@@ -100,7 +101,7 @@ def look_outside(table: Table, names: list[str], places: np.ndarray, headers: li
     total = int(np.isfinite(places).all(2).sum())
     rows = images(int(outside.any(1).sum()))
     what = (f"{int(outside.sum())} of {total} points in {rows} lie outside their image, first x{number},y{number} of "
-            f"{names[row]} at {x:g},{y:g} in {width}x{height}")
+            f"{files.names[row]} at {x:g},{y:g} in {width}x{height}")
     if outside.sum() > OUTSIDE * total:
-        raise table.error(f"{what}; mend them, are x and y exchanged?", table.rows[row])
+        raise table.error(f"{what}; mend them, are x and y exchanged?", table.rows[files.rows[row]])
     return (f"{what}; they are trained on as they are",)
