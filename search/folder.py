@@ -11,7 +11,6 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,11 @@ from typing import Any
 from search.errors import EnvironmentProblem, SearchError, SpaceError, disk_is_full, state_after
 from search.redact import redacted
 from search.space import check_name
+from search.summary import checked
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
 from trainables.files import (
+    RECORD,
     checkpoint_epochs,
     checkpoint_folder,
     remove_checkpoint,
@@ -30,7 +31,7 @@ from trainables.files import (
     write_text_whole,
 )
 
-SUMMARY, RECORD = "search.json", "record.jsonl"
+SUMMARY = "search.json"
 OURS = ("artifacts", "cache")  # what stands beside the searches in a results folder
 LOCK = "lock"
 LEAST_FREE, LEAST_SHARE = 2**30, 0.02  # bytes of a disk, and the share of it: below both a search makes it no fuller
@@ -58,6 +59,9 @@ def claim(results: Path, name: str) -> Path:
 
 
 def taken(folder: Path) -> SpaceError:
+    if (process := holder(folder)) is not None:
+        what = f"a search named {folder.name!r} is running there in process {process or 'unknown'}"
+        return SpaceError(f"{what}; `status {folder.name}` shows it; choose another --name", place=str(folder))
     if not any((folder / file).exists() for file in (SUMMARY, RECORD)):
         return SpaceError("it is there already, and no search; choose another --name", place=str(folder))
     name, mend = folder.name, f"go on with it by `resume {folder.name}`"
@@ -126,23 +130,26 @@ def private_files() -> Iterator[None]:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Make the folder of a new search, for this user alone, and hold it; a mistake found before it begins leaves none.
+    """Make the folder of a new search, for this user alone, and hold it; what ends it before it begins leaves none.
 
     Raises:
         SpaceError: another search has made it since.
+        EnvironmentProblem: its disk has no file locks.
     """
     try:
         folder.mkdir(parents=True, mode=0o700)
     except FileExistsError:
         raise taken(folder) from None
-    (folder / "weights").mkdir()
-    with held(folder):
-        try:
+    try:
+        (folder / "weights").mkdir()
+        with held(folder):
             yield
-        except SpaceError:
-            if not (folder / STUDY).exists():  # before anything was tried
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
+    except BaseException as problem:
+        tried, record = (folder / STUDY).exists(), folder / RECORD
+        resumable = record.exists() and record.stat().st_size > 0  # a full disk leaves an empty one
+        if not tried and (not resumable or isinstance(problem, SpaceError)):  # a mistake that `resume` would meet, too
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager
@@ -151,6 +158,7 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         SpaceError: another process has it.
+        EnvironmentProblem: the disk has no file locks.
     """
     with open(folder / LOCK, "a+", opener=lambda name, flags: os.open(name, flags, 0o600)) as lock:
         try:
@@ -159,6 +167,9 @@ def held(folder: Path) -> Iterator[None]:
             lock.seek(0)
             what = f"the search is running in process {lock.read().strip() or 'unknown'}"
             raise SpaceError(f"{what}; wait for it, or stop it first", place=str(folder)) from None
+        except OSError as problem:  # such as of Lustre mounted without them
+            what = f"{folder}: its disk has no file locks ({problem.strerror})"
+            raise EnvironmentProblem(f"{what}; mount it with them, or give another --results") from None
         lock.truncate(0)
         lock.write(f"{os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
@@ -166,10 +177,10 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def holder(folder: Path) -> str | None:
-    """Return the process that works on the search in ``folder`` as it wrote itself down, or None where none does."""
-    if not (folder / LOCK).exists():
+    """Return the process that works on the search in ``folder`` as it wrote itself down, or None where none is known to."""
+    if not (folder / LOCK).is_file():
         return None
-    with open(folder / LOCK) as lock:
+    with suppress(OSError), open(folder / LOCK) as lock:  # a disk without locks tells of nobody
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -227,15 +238,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
     Raises:
         SpaceError: there is neither.
     """
-    from search.finish import Outcome
-
     try:
-        summary = json.loads((folder / SUMMARY).read_text())
-        if summary["state"] == "complete":
-            return asdict(Outcome(**summary))
+        summary = checked(json.loads((folder / SUMMARY).read_text()))
         state = "killed" if summary["state"] == "running" and holder(folder) is None else summary["state"]
         return {"name": folder.name, **summary, "state": state}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         if not (folder / RECORD).exists():
             what = "no search has written its summary there; `list` shows those that did"
             raise SpaceError(what, place=str(folder)) from None

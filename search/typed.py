@@ -16,7 +16,7 @@ WHOLE = 2**63  # what no whole number reaches
 
 
 def read_as(kind: Any, value: Any) -> Any:
-    """Return the JSON ``value`` as ``kind``: a dataclass, an enumeration, a plain type, ``X | None``, a tuple or a dict.
+    """Return the JSON ``value`` as ``kind``: a dataclass, an enumeration, a plain type, ``X | None``, a tuple, a list or a dict.
 
     Raises:
         ValueError, TypeError, KeyError or OverflowError: it is none.
@@ -29,6 +29,8 @@ def read_as(kind: Any, value: Any) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = itertools.repeat(inner[0], len(value)) if inner[-1] is ... else inner
         return tuple(read_as(one, item) for one, item in zip(kinds, value, strict=True))
+    if origin is list and isinstance(value, list):
+        return [read_as(inner[0], item) for item in value]
     if origin is dict and isinstance(value, dict):
         return {name: read_as(inner[1], item) for name, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -30,6 +31,7 @@ from search.status import status
 from tests.data_files import csv_lines, make_csv, noise
 from tests.test_bad_inputs import trained
 from tests.test_fit import make_config, make_data
+from tests.test_folder import COMPLETE, INTERRUPTED
 from tests.test_status import write_record
 from trainables.card import CARD, WEIGHTS
 from trainables.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
@@ -221,13 +223,32 @@ class TestModels:
 
     @rounds(100)
     def test_summaries(self, examples, tmp_path):
-        whole = json.dumps({"name": "tiny", "state": "interrupted", "trials": {"COMPLETE": 1}, "reason": "x"}).encode()
+        """Whole ones with pieces changed, and with fields, or what is in one, that are anything."""
+        wholes = [INTERRUPTED, json.loads(json.dumps(dataclasses.asdict(COMPLETE)))]
+
+        def show() -> None:
+            summary = read_summary(tmp_path)
+            views.best(summary, tmp_path)
+            views.searches([summary], tmp_path)
 
         def check(content: bytes) -> None:
             (tmp_path / "search.json").write_bytes(content)
-            refused_in_a_line(lambda: read_summary(tmp_path), SpaceError)
+            refused_in_a_line(show, SpaceError)
 
-        fuzz(damaged([whole]), examples, check)
+        @st.composite
+        def made_up(draw: st.DrawFn) -> bytes:
+            summary = json.loads(json.dumps(draw(st.sampled_from(wholes))))
+            place, key = summary, draw(st.sampled_from(sorted(summary)))
+            while isinstance(place[key], (dict, list)) and place[key] and draw(st.booleans()):
+                place = place[key]
+                key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+            place[key] = draw(NESTED)
+            return json.dumps(summary).encode()
+
+        for whole in wholes:
+            check(json.dumps(whole).encode())
+            assert read_summary(tmp_path).items() >= {"state": whole["state"], "trials": whole["trials"]}.items()
+        fuzz(damaged([json.dumps(whole).encode() for whole in wholes]) | made_up(), examples, check)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+RECORD = "record.jsonl"  # the search's own, which stands in its folder before a trial begins
 
 
 @contextmanager
@@ -91,6 +94,14 @@ def checkpoint_folder(folder: str | Path, number: int) -> Path:
 def checkpoint_epochs(folder: Path) -> list[int]:
     """Return the epochs after which checkpoints stand in a trial's ``folder``, the last one first."""
     return sorted((int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal()), reverse=True)
+
+
+def checkpoint_is_whole(folder: Path, epoch: int) -> bool:
+    """Tell whether the tensors of the checkpoint after ``epoch`` are those that its card was written for."""
+    try:
+        return json.loads((folder / f"{epoch}.json").read_bytes())["sha256"] == digest(folder / f"{epoch}.safetensors")
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def remove_checkpoint(folder: Path, epoch: int) -> None:
