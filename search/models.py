@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,8 +15,9 @@ import numpy as np
 from search import folder as folders
 from search.errors import SpaceError
 from search.stores import check_uri, default_store, default_uri, file_of, relocate, unreachable
-from trainables.card import CARD, WEIGHTS, Card, read_files
+from trainables.card import CARD, WEIGHTS, Card, read_card, read_files
 from trainables.errors import first_line
+from trainables.models import MODELS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +76,7 @@ def find_model(results: Path, words: Sequence[str], tracking: str | None = None)
     Between them stands the folder to which answers go that are told no other place: the search's, else the current one.
 
     Raises:
-        SpaceError: there is no such model or search; names it.
+        SpaceError: there is no such model or search, or it needs code that no search here has run; names it.
         BadInput: its files are damaged; names them.
     """
     first, here = words[0], Path()
@@ -86,7 +88,9 @@ def find_model(results: Path, words: Sequence[str], tracking: str | None = None)
 
         return OnnxModel(Path(first)), here, words[1:]
     if (place := model_folder(Path(first))) is not None:
-        return TorchModel(place), here, words[1:]
+        model = TorchModel(place)
+        check_code(model.card, first, results, lambda search: (search / "model").resolve() == place.resolve())
+        return model, here, words[1:]
     folder, words = of_search(results, words)
     if not (folder / "model").is_dir() and (folder / folders.RECORD).is_file():
         mend = f"`resume {folder.name}` goes on with it, `finish {folder.name}` ends it with what it has"
@@ -98,6 +102,22 @@ def model_folder(path: Path) -> Path | None:
     """Return the folder of the model that ``path`` is, or a file of; None where it is none."""
     place = path.parent if path.suffix in (".json", ".safetensors") else path
     return place if (place / CARD).is_file() else None
+
+
+def check_code(card: Card, place: str, results: Path, is_model_of: Callable[[Path], bool]) -> None:
+    """Refuse a model whose network is not built in, unless a search of ``results`` has it: others may name any code there is.
+
+    Args:
+        place: the model, as it was named.
+        is_model_of: tells whether it is the model of the search in a folder.
+    """
+    if card.architecture in MODELS:
+        return
+    for search in filter(is_model_of, folders.searches(results)):
+        if (search / "model" / CARD).is_file() and read_card(search / "model" / CARD).architecture == card.architecture:
+            return
+    what = f"it needs code of its own, {card.architecture}, which is run only for a search of --results"
+    raise SpaceError(f"{what}; give its NAME", place=place)
 
 
 def of_search(results: Path, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
@@ -113,7 +133,7 @@ def from_registry(uri: str, store: str, results: Path) -> Model:
     """Fetch a registered model's files from MLflow and read them; none of the code that is logged beside them is run.
 
     Raises:
-        SpaceError: there is no such version, or it was not registered by a search.
+        SpaceError: there is no such version, it was not registered by a search, or it needs code that no search here has run.
         EnvironmentProblem: the store does not answer.
     """
     from mlflow.artifacts import download_artifacts
@@ -135,5 +155,7 @@ def from_registry(uri: str, store: str, results: Path) -> Model:
         if len(found) != 1:
             raise SpaceError("not a model that a search has registered; give another", place=uri)
         model = TorchModel(found[0].parent)
+        name = re.split("[/@]", uri.removeprefix(REGISTRY))[0]
+        check_code(model.card, uri, results, lambda search: search.name == name)
         model.load()
         return model

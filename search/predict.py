@@ -20,6 +20,7 @@ from search.errors import SpaceError
 from search.models import Model, find_model
 from trainables.data import load_image
 from trainables.data.decode import SUFFIXES
+from trainables.data.files import is_special
 from trainables.data.sources.aidea import unlabelled
 from trainables.data.sources.table import Table, image_paths, read_table
 from trainables.errors import BadInput
@@ -92,14 +93,21 @@ def as_table(table: Table, found: Sequence[Answer]) -> str:
 
 
 def image_files(words: Sequence[str]) -> dict[Path, Path]:
-    """Return the files that ``words`` name, each itself or all images below a folder, with their path below that folder."""
+    """Return the files that ``words`` name, each itself or all images below a folder, with their path below that folder.
+
+    Among the files of a folder FIFOs and the like are left out; raises `BadInput` for one that is named, and for nothing there.
+    """
     found: dict[Path, Path] = {}
     for word in words:
         path = Path(word)
         if not path.exists():
             raise BadInput("no such file or folder; give an image or a folder of images", file=word)
+        if is_special(path):
+            raise BadInput("not a file but a FIFO or a device; give an image or a folder of images", file=word)
         folder = path if path.is_dir() else path.parent
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not is_special(file))
         if not inside:
             raise BadInput("no images in this folder; give another", file=word)
         found |= {file: file.relative_to(folder) for file in inside}

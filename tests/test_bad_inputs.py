@@ -419,9 +419,9 @@ CASES = {
     "B55 empty": model(change("model.safetensors", lambda content: b""), "not those that were written, by their sha256"),
     "B55 half": model(change("model.safetensors", lambda content: content[:999]), "not those that were written, by their sha256"),
     "B55 flipped byte": model(
-        change("model.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])), "by their sha256; export"),
+        change("model.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])), "by their sha256; put back"),
     "B55 more classes": model(target(names=["a", "b", "c"]), "the weights are not those of the network in model.json"),
-    "B55 another size": model(card(size=64), "the weights are not those of the network in model.json; export"),
+    "B55 another size": model(card(size=64), "the weights are not those of the network in model.json; put back"),
     "B55 size of a bomb": model(card(size=10**9), "model.json: not a model description of this version"),
     "B55 class that is no name": model(target(names=[[], {}]), "model.json: not a model description of this version"),
     "B55 deep": model(change("model.json", lambda content: b"[" * 100_000), "model.json: not a model description of this"),

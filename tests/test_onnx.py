@@ -100,7 +100,7 @@ def test_a_flipped_byte_of_a_weight_is_refused(written):
     weights = max(model.parameters(), key=torch.numel).detach().numpy().tobytes()
     content[content.index(weights[:64])] ^= 1  # the lowest bit of a number
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="model.onnx: damaged: .* by their sha256; export the model again"):
+    with pytest.raises(BadInput, match="model.onnx: damaged: .* by their sha256; put back a copy"):
         OnnxModel(path)
 
 

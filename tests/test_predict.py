@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -25,6 +27,7 @@ from trainables.data.aoi import CLASSES
 from trainables.errors import BadInput
 from trainables.export import read_model, task_of
 from trainables.fit import fit
+from trainables.models import build
 from trainables.onnx_file import write_onnx
 from trainables.tasks import Target
 from trainables.trial import save
@@ -159,6 +162,82 @@ def test_of_a_search_without_a_model_it_says_how_it_gets_one(results, parts, tmp
     assert "stopped: the search is not complete and has no model yet; `resume stopped` goes on with it, `finish stopped`" in said
 
 
+def with_architecture(folder: Path, architecture: str) -> None:
+    """Let the card in ``folder`` name another network."""
+    card = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps({**card, "architecture": architecture}))
+
+
+@pytest.mark.parametrize(("body", "expected"), [
+    ("return 1 / 0", "fails for images of 1x16x16: ZeroDivisionError: division by zero (fails.py:2); mend it"),
+    ("raise RuntimeError('no layer')", "fails for images of 1x16x16: RuntimeError: no layer (fails.py:2); mend it"),
+    ("return 'layer'", "fails for images of 1x16x16: TypeError: str is not a Module subclass"),
+    ("return None", "returns None, not a torch.nn.Module; return the network"),
+])  # fmt: skip
+def test_a_network_of_ones_own_that_fails_is_told_in_a_line(body, expected, results, parts, tmp_path, monkeypatch, capsys):
+    shutil.copytree(results / "tiny", tmp_path / "results" / "tiny")
+    with_architecture(tmp_path / "results" / "tiny" / "model", "fails:make")
+    (tmp_path / "fails.py").write_text(f"def make(**words):\n    {body}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "fails", raising=False)
+    assert cli.main(["predict", "tiny", "a.png", "--results", "results"]) == 2
+    err = capsys.readouterr().err
+    assert f"space.architecture: fails:make {expected}" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", ["subprocess:run", "os.path:join", "this:x"])
+def test_modules_of_python_itself_are_no_networks(path):
+    module = path.partition(":")[0]
+    with pytest.raises(BadInput, match=f"'{module}' is a module of Python itself; name one of your own"):
+        build(path, channels=1, outputs=2, size=16)
+
+
+def test_an_onnx_file_needs_no_code(results, parts, tmp_path, capsys):
+    model, card = read_model(results / "tiny" / "model")
+    write_onnx(tmp_path / "own.onnx", model, task_of(card), dataclasses.replace(card, architecture="nowhere:build"))
+    assert cli.main(["predict", str(tmp_path / "own.onnx"), str(parts / "b.png"), "--results", str(tmp_path / "none")]) == 0
+    assert "b.png: lower " in capsys.readouterr().out
+
+
+def test_what_would_be_read_for_ever_is_refused_or_left_out(results, parts, tmp_path, capsys):
+    for name in ("pipe.png", "pipe.onnx"):
+        os.mkfifo(parts / name)
+    assert cli.main(["predict", "tiny", str(parts / "pipe.png"), "--results", str(results)]) == 2
+    assert capsys.readouterr().err == (f"search: error: {parts / 'pipe.png'}: not a file but a FIFO or a device; "
+                                       "give an image or a folder of images\n")
+    assert cli.main(["predict", str(parts / "pipe.onnx"), str(parts / "a.png")]) == 2
+    assert "pipe.onnx: there is no such file" in capsys.readouterr().err
+    assert cli.main(["predict", "tiny", str(parts), "--results", str(results)]) == 0
+    assert [Path(line.partition(":")[0]).name for line in capsys.readouterr().out.splitlines()] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3], ids=["weights", "card", "ONNX"])
+def test_model_files_are_whole_on_disk_or_what_they_were(fails_at, results, tmp_path, monkeypatch):
+    """A disk that does not take a file leaves the one before, and nothing half written beside it."""
+    folder = tmp_path / "model"
+    model, card = read_model(results / "tiny" / "model")
+
+    def write_all(card: Card) -> None:
+        write_model(folder, results / "tiny" / "last.safetensors", card)
+        write_onnx(folder / "model.onnx", model, task_of(card), card)
+
+    write_all(card)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    calls = itertools.count(1)
+
+    def failing(file: int) -> None:
+        if next(calls) == fails_at:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", failing)
+    with pytest.raises((OSError, BadInput), match="Input/output error"):
+        write_all(dataclasses.replace(card, dropout=0.5))
+    for path in folder.iterdir():
+        assert path in before
+        assert fails_at > 1 and path.name != "model.onnx" or path.read_bytes() == before[path]
+
+
 def test_class_names_that_the_terminal_does_not_have_are_printed_as_escapes(images, parts):
     make_model(parts / "results" / "tiny", images, ("Ölfleck", "\u4e0b"))
     command = [sys.executable, "-m", "search", "predict", "tiny", "b.png", "--results", "results"]
@@ -196,7 +275,7 @@ def test_mistakes_are_one_line(words, expected, results, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "damage", "expected"),
     [
-        pytest.param(WEIGHTS, None, "there are no weights; export the model again", id="weights missing"),
+        pytest.param(WEIGHTS, None, "there are no weights; put back a copy, such as the registered one", id="weights missing"),
         pytest.param(WEIGHTS, b"\0", "the weights are not those that were written, by their sha256", id="weights damaged"),
         pytest.param(CARD, None, "there is no model; run a search first", id="card missing"),
         pytest.param(CARD, b"{}", "not a model description of this version", id="card of another version"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.conftest import write_space
 from tests.test_models import make_config, make_data
 from trainables.card import Card, write_model
 from trainables.errors import BadInput
+from trainables.files import digest
 from trainables.fit import fit, new_model
 from trainables.models import MODELS, build, published
 from trainables.models.count import network_of
@@ -42,12 +44,20 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def publish(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """Write to torchvision's cache what it would publish for ``name``: random weights in its own form."""
-    weights = getattr(torchvision.models, name)().state_dict()
-    folder.mkdir(parents=True)
-    torch.save(weights, folder / published.PUBLISHED[name])
-    return weights
+@pytest.fixture
+def publish(home, monkeypatch) -> Callable[..., dict[str, torch.Tensor]]:
+    """A function that writes to torchvision's cache what it would publish for a network: random weights in its own form."""
+
+    def write(name: str, *others: str) -> dict[str, torch.Tensor]:
+        weights = getattr(torchvision.models, name)().state_dict()
+        home.mkdir(parents=True)
+        torch.save(weights, home / "part")
+        file = (home / "part").rename(home / f"{name}-{digest(home / 'part')[:8]}.pth")
+        for published_as in (name, *others):
+            monkeypatch.setitem(published.PUBLISHED, published_as, file.name)
+        return weights
+
+    return write
 
 
 def test_the_table_is_torchvisions():
@@ -65,8 +75,8 @@ def test_the_cache_is_torchvisions():
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_all_but_the_head_comes_from_the_published_file(name, channels, home):
-    theirs = publish(home, name)
+def test_all_but_the_head_comes_from_the_published_file(name, channels, publish):
+    theirs = publish(name)
     config = make_config(architecture=name, pretrained=True, image_size=32)
     found = starting_weights(config, channels, 4)
     fresh = set(build(name, channels=channels, outputs=4, size=32).state_dict()) - set(found)
@@ -77,8 +87,8 @@ def test_all_but_the_head_comes_from_the_published_file(name, channels, home):
     torch.testing.assert_close(found[stem], expected)
 
 
-def test_it_trains_on_from_there(home):
-    theirs = publish(home, "shufflenet_v2_x0_5")
+def test_it_trains_on_from_there(publish):
+    theirs = publish("shufflenet_v2_x0_5", "shufflenet_slim")
     config = make_config(architecture="shufflenet_slim", pretrained=True, image_size=32, learning_rate=1e-30)
     (epoch,) = fit(config, make_data(32))
     assert torch.equal(epoch.model.network.stage4[0].branch1[2].weight, theirs["stage4.0.branch1.2.weight"])
@@ -150,6 +160,20 @@ def test_downloads_are_held_against_their_name(home, tmp_path, monkeypatch):
     assert [path.name for path in home.iterdir()] == [name]
 
 
+def test_what_is_in_the_cache_is_held_against_its_name_too(home, publish, monkeypatch):
+    theirs, config = publish("squeezenet1_1"), make_config(architecture="squeezenet1_1", pretrained=True)
+    path = home / published.PUBLISHED["squeezenet1_1"]
+    looked_at = []
+    monkeypatch.setattr(published, "digest", lambda path: looked_at.append(path) or digest(path))
+    assert published.fetch("squeezenet1_1") == published.fetch("squeezenet1_1") == path
+    assert looked_at == [path]  # once a process, until it changes
+    torch.save({key: tensor + 1 for key, tensor in theirs.items()}, path)
+    with pytest.raises(BadInput, match="not the file that was published, by its sha256; delete it, so that it is fetched again") \
+            as caught:
+        starting_weights(config, 1, 2)
+    assert (caught.value.file, caught.value.key) == (str(path), "space.pretrained")
+
+
 class Harmful:
     def __reduce__(self):
         return Path.touch, (Path("harm"),)
@@ -201,10 +225,10 @@ def test_spaces_are_refused_at_the_door(overrides, expected, tmp_path, images):
     assert expected in str(caught.value)
 
 
-def test_a_run_finds_out_before_it_starts_workers(tmp_path, images, home):
+def test_a_run_finds_out_before_it_starts_workers(tmp_path, images, publish):
     overrides = ["space.pretrained={choice: [true, false]}", "space.architecture={choice: [mobilenet_v3_small, resnet18]}"]
     space = load_space(write_space(tmp_path / "start.yaml", images), overrides)
-    publish(home, "mobilenet_v3_small")
+    publish("mobilenet_v3_small")
     plan = make_plan(space)
     with pytest.raises(SpaceError, match="space.pretrained: the weights of resnet18 are not in"):
         decode(plan, tmp_path / "cache")

@@ -432,6 +432,76 @@ def test_crafted_files_run_nothing(make, expected, tmp_path, images, capsys, mon
     assert not marker.exists()
 
 
+HARMFUL = """\
+from pathlib import Path
+from trainables.models.simple_cnn import build
+Path("marker").touch()
+"""
+REFUSED = "it needs code of its own, {}, which is run only for a search of --results; give its NAME\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A current directory with a network in it, in `theirs.py`, whose import leaves a file `marker`."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("theirs.py").write_text(HARMFUL)
+    yield tmp_path / "here"
+    sys.modules.pop("theirs", None)
+
+
+def model_with_code(folder: Path, images: Path, architecture: str) -> Path:
+    """Make a model folder whose card names a network that is not built in."""
+    shutil.copytree(trained(images) / "model", folder)
+    card = {**json.loads((folder / "model.json").read_text()), "architecture": architecture}
+    (folder / "model.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ["theirs:build", "this:x", "subprocess:run"])
+@pytest.mark.parametrize("file", ["", "model.json", "model.safetensors"], ids=["folder", "card", "weights"])
+def test_a_model_brings_no_code(architecture, file, here, images, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    place = model_with_code(here / "given", images, architecture) / file
+    shutil.copytree(trained(images), here / "results" / "given")  # a search of that name has another network
+    status, out, err = call("predict", str(place), str(images / "left" / "00.png"), "--results", "results", capsys=capsys)
+    assert (status, out, err) == (2, "", f"search: error: {place}: {REFUSED.format(architecture)}")
+    assert not Path("marker").exists() and not {"theirs", "this"} & sys.modules.keys()
+
+
+def test_the_network_of_a_search_here_is_run_wherever_its_model_is_named(here, images, capsys):
+    model = model_with_code(here / "results" / "tiny" / "model", images, "theirs:build")
+    (here / "results" / "tiny" / "search.json").write_text('{"name": "tiny", "state": "complete"}')
+    for word in ("tiny", str(model), "results/tiny/model/model.json"):
+        status, out, _ = call("predict", word, str(images / "left" / "00.png"), "--results", "results", capsys=capsys)
+        assert status == 0 and "00.png: left " in out
+    link = here / "link"
+    link.symlink_to(model)
+    assert call("predict", str(link), str(images / "left" / "00.png"), "--results", "results", capsys=capsys)[0] == 0
+    status, _, err = call("predict", str(model), str(images / "left" / "00.png"), "--results", "elsewhere", capsys=capsys)
+    assert status == 2 and err.endswith(REFUSED.format("theirs:build"))
+
+
+@pytest.mark.parametrize(("uri", "network", "runs"), [
+    ("models:/tiny@champion", "theirs:build", True),
+    ("models:/tiny/3", "theirs:build", True),
+    ("models:/tiny@champion", "simple_cnn", False),
+    ("models:/other@champion", "theirs:build", False),
+    ("models:/m-0123", "theirs:build", False),
+])  # fmt: skip
+def test_a_registered_model_runs_the_network_of_the_search_of_its_name(uri, network, runs, here, images, capsys, monkeypatch):
+    given = model_with_code(here / "given", images, "theirs:build")
+    model_with_code(here / "results" / "tiny" / "model", images, network)
+    (here / "results" / "tiny" / "search.json").write_text('{"name": "tiny", "state": "complete"}')
+    (here / "results" / "mlflow.db").touch()
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts",
+                        lambda artifact_uri, dst_path: shutil.copytree(given, Path(dst_path) / "data"))
+    status, out, err = call("predict", uri, str(images / "left" / "00.png"), "--results", "results", capsys=capsys)
+    assert Path("marker").exists() is runs is (status == 0)
+    assert "00.png: left " in out if runs else err == f"search: error: {uri}: {REFUSED.format('theirs:build')}"
+
+
 PLANTED = ("tiny/ray/tuner.pkl", "tiny/ray/searcher.pkl", "tiny/weights/0000.safetensors", "tiny/optuna.db", "cache/a.npy",
            "mlflow.db", "gpu_memory.json", "tiny/errors/0000.txt", "tiny/checkpoints/0004/1.json",
            "tiny/checkpoints/0004/1.safetensors", "cache/latency.json")

@@ -16,12 +16,13 @@ import trainables
 from trainables import own
 from trainables.config import TrialConfig
 from trainables.errors import BadInput
-from trainables.files import digest
+from trainables.files import digest, whole, write_text_whole
 from trainables.models import KEY, MODELS
 from trainables.tasks import Target, read_target
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 FORMAT = 2
+PUT_BACK = "put back a copy, such as the registered one"  # no command makes a model's files again
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Card:
 
 
 def write_model(folder: Path, weights: Path, card: Card) -> None:
-    """Write ``weights`` (a safetensors file) and ``card`` to ``folder``."""
+    """Write ``weights`` (a safetensors file) and ``card`` to ``folder``, each whole: what says so later must be true."""
     folder.mkdir(parents=True, exist_ok=True)
     content = weights.read_bytes()
-    (folder / WEIGHTS).write_bytes(content)
+    with whole(folder / WEIGHTS) as part:
+        part.write_bytes(content)
     card = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    (folder / CARD).write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
+    write_text_whole(folder / CARD, json.dumps(dataclasses.asdict(card), indent=2) + "\n")
 
 
 def read_files(folder: Path) -> Card:
@@ -60,9 +62,9 @@ def read_files(folder: Path) -> Card:
     """
     card, path = read_card(folder / CARD), folder / WEIGHTS
     if not path.is_file():
-        raise BadInput("there are no weights; export the model again", file=str(path))
+        raise BadInput(f"there are no weights; {PUT_BACK}", file=str(path))
     if digest(path) != card.sha256:
-        raise BadInput("the weights are not those that were written, by their sha256; export the model again", file=str(path))
+        raise BadInput(f"the weights are not those that were written, by their sha256; {PUT_BACK}", file=str(path))
     return card
 
 
@@ -72,7 +74,7 @@ def read_card(path: Path) -> Card:
     except FileNotFoundError:
         raise BadInput("there is no model; run a search first", file=str(path)) from None
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise BadInput("not a model description of this version; export the model again", file=str(path)) from None
+        raise BadInput(f"not a model description of this version; {PUT_BACK}", file=str(path)) from None
 
 
 def card_from(written: dict[str, Any]) -> Card:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from trainables.card import WEIGHTS, Card, read_files
+from trainables.card import PUT_BACK, WEIGHTS, Card, read_files
 from trainables.config import TrialConfig
 from trainables.data.arrays import Images
 from trainables.errors import BadInput
-from trainables.models import MODELS, OPTIONS
+from trainables.models import KEY, MODELS, OPTIONS
 from trainables.models.normalize import network
 from trainables.tasks.task import Task, make_task
 
@@ -38,21 +37,34 @@ def rebuild(card: Card, path: Path) -> nn.Module:
     """Build the network of ``card``, in evaluation mode on the CPU, with the weights in the safetensors file ``path``.
 
     Raises:
-        BadInput: the weights are of another network; names the file.
+        BadInput: the weights are of another network, and names the file; or a network of the user's own cannot be built.
     """
     try:
-        # Without memory of its own, a built-in network takes no more than the file holds, whatever the card says.
-        with torch.device("meta") if card.architecture in MODELS else nullcontext():
-            model = network(
-                card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
-                **{name: card.config[name] for name in OPTIONS if name in card.config},
-            )
+        model = built(card)
         model.load_state_dict(load_file(path), assign=True)
     except (SafetensorError, RuntimeError):
-        raise BadInput("the weights are not those of the network in model.json; export the model again", file=str(path)) from None
+        raise BadInput(f"the weights are not those of the network in model.json; {PUT_BACK}", file=str(path)) from None
     if broken := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
         raise BadInput(f"the weights {broken[0]!r} are not finite; train the model again", file=str(path))
     return model.eval()
+
+
+def built(card: Card) -> nn.Module:
+    """Build the network of ``card``, without its weights; `BadInput` for one of the user's own that cannot be built."""
+    if card.architecture in MODELS:
+        place = torch.device("meta")  # where it takes no memory: no more than the file holds, whatever the card says
+    else:
+        from trainables.models.count import blaming  # whose import takes longer than that of all else here
+
+        place = blaming(card.architecture, card.channels, card.size)
+    with place:
+        model = network(
+            card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
+            **{name: card.config[name] for name in OPTIONS if name in card.config},
+        )
+    if model.network is None:  # which torch takes for a layer
+        raise BadInput(f"{card.architecture} returns None, not a torch.nn.Module; return the network", key=KEY)
+    return model
 
 
 def task_of(card: Card) -> Task:

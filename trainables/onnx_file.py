@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.card import Card, card_from
+from trainables.card import PUT_BACK, Card, card_from
 from trainables.errors import BadInput, first_line
 from trainables.export import BATCH_PIXELS
+from trainables.files import whole
 from trainables.tasks.task import Task
 
 FILE = "model.onnx"
@@ -37,7 +38,7 @@ class Predicting(nn.Module):
 
 
 def write_onnx(path: Path, model: nn.Module, task: Task, card: Card) -> None:
-    """Export ``model`` to ``path``, for batches of any size.
+    """Export ``model`` to ``path``, for batches of any size; the file is there whole or not at all.
 
     Raises:
         BadInput: the exporter does not know something that the network does; says what in a line.
@@ -56,7 +57,8 @@ def write_onnx(path: Path, model: nn.Module, task: Task, card: Card) -> None:
         onnx.helper.set_model_props(proto, {CARD_KEY: json.dumps(dataclasses.asdict(card)), SHA256_KEY: UNKNOWN})
         content = proto.SerializeToString()
         before, _, after = content.rpartition(UNKNOWN.encode())
-        path.write_bytes(before + hashlib.sha256(content).hexdigest().encode() + after)
+        with whole(path) as part:
+            part.write_bytes(before + hashlib.sha256(content).hexdigest().encode() + after)
     except Exception as problem:  # the boundary to the exporter, which meets whatever a network of the user's own does
         raise BadInput(f"cannot be exported: {first_line(problem):.200}", file=str(path)) from None
 
@@ -73,17 +75,17 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+        if not path.is_file():  # the reading of a FIFO would never end
+            raise BadInput("there is no such file; name the model.onnx of a search", file=str(path))
         try:
             content = path.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             kept = self._session.get_modelmeta().custom_metadata_map
             self.card = card_from(json.loads(kept[CARD_KEY]))
-        except FileNotFoundError:
-            raise BadInput("there is no such file; name the model.onnx of a search", file=str(path)) from None
         except Exception:  # the boundary to the runtime, whose exceptions have no common base but this one
-            raise BadInput("not an ONNX file that a search has written; export the model again", file=str(path)) from None
+            raise BadInput(f"not an ONNX file that a search has written; {PUT_BACK}", file=str(path)) from None
         if SHA256_KEY in kept and not is_intact(content, kept[SHA256_KEY]):  # files of older versions have none
-            raise BadInput("damaged: not the bytes that were written, by their sha256; export the model again", file=str(path))
+            raise BadInput(f"damaged: not the bytes that were written, by their sha256; {PUT_BACK}", file=str(path))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the prediction for float32 images (n, channels, size, size) in 0..1."""

@@ -49,7 +49,12 @@ def function(path: str, words: Sequence[str], key: str) -> Callable[..., Any]:
 
 
 def import_module(name: str, key: str) -> Any:
-    """Import the module ``name``; the current directory counts, and whatever its code raises is the user's mistake."""
+    """Import the module ``name``; the current directory counts, and whatever its code raises is the user's mistake.
+
+    Those of Python itself are nobody's own, and what some of them do when they are imported or called is not wanted here.
+    """
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise BadInput(f"{name!r} is a module of Python itself; name one of your own", key=key)
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import urllib.error
@@ -9,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from trainables.errors import BadInput
-from trainables.files import whole
+from trainables.files import digest, whole
 from trainables.models import MODELS
 
 URL = "https://download.pytorch.org/models/"
@@ -54,16 +55,20 @@ def fetch(architecture: str) -> Path:
     """Return the file with the published weights of ``architecture``, downloaded unless it is in the cache.
 
     Raises:
-        BadInput: it is not there and cannot be downloaded.
+        BadInput: it is not there and cannot be downloaded, or what is there is not what was published.
     """
     name = PUBLISHED[architecture]
     path = cache() / name
     if path.is_file():
+        status = path.stat()
+        if not is_named(digest_once(path, status.st_size, status.st_mtime_ns), path):
+            wrong = "not the file that was published, by its sha256; delete it, so that it is fetched again"
+            raise BadInput(wrong, key="space.pretrained", file=str(path))
         return path
     try:
         with urllib.request.urlopen(URL + name, timeout=TIMEOUT) as answer:
             content = answer.read()
-        if not hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
+        if not is_named(hashlib.sha256(content).hexdigest(), path):
             raise OSError("the content is not that of the name")
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part:
@@ -74,3 +79,14 @@ def fetch(architecture: str) -> Path:
         wrong = f"the weights of {architecture} are not in {path.parent} and cannot be downloaded ({reason}); {mend}"
         raise BadInput(wrong, key="space.pretrained") from None
     return path
+
+
+def is_named(sha256: str, path: Path) -> bool:
+    """Tell whether the name of ``path`` is that of content with this ``sha256``."""
+    return sha256.startswith(path.stem.rpartition("-")[2])
+
+
+@functools.cache  # each trial of a process asks for it
+def digest_once(path: Path, size: int, changed: int) -> str:
+    """Return the sha256 of the file ``path``, read again only where its ``size`` or the time of its change is another."""
+    return digest(path)
