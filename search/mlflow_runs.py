@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from search import provenance, views
 from search.plan import Plan
@@ -163,8 +164,8 @@ class Runs:
             raise refused(self._uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
         if found is not None:
             return found.experiment_id
-        local = self._uri.startswith("sqlite")
-        place = (results.resolve() / "artifacts").as_uri() if local else None
+        served = urlsplit(self._uri).scheme.startswith("http")  # and the server knows where; a database would have ./mlruns
+        place = None if served else (results.resolve() / "artifacts").as_uri()
         try:
             return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
         except MlflowException:

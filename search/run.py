@@ -27,7 +27,7 @@ from search.report import last_page
 from search.resources import cluster_machine
 from search.rows import check_rows, keep_rows
 from search.space import Space
-from search.stores import check_uri, tracking_uri
+from search.stores import check_uri, noted, tracking_uri
 from search.table import write_table
 from search.tracking import Tracker
 from search.tuning import begun, search_trials, session_of
@@ -106,7 +106,7 @@ def conduct(space: Space, folder: Path, record: Record | None, *, tracking: str 
                 Tracker(uri, results, plan, folder.name, record, interrupts.check, progress.note, recorder.rename) as tracker,
                 progress.showing(plan, trials, clock, folder.name),
             ):
-                recorder.start(space.budget, tracking, plan.machine)
+                recorder.start(space.budget, noted(uri, results), plan.machine)
                 keep_rows(folder, plan.catalog)
                 progress.phase("starting workers")
                 watchers = (recorder, tracker, progress, packing, Reserve(plan, trials, clock))

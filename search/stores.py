@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import sqlite3
+import ssl
 import urllib.error
 import urllib.request
 import warnings
 from base64 import b64encode
 from collections.abc import Iterator
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from contextlib import closing, contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +31,9 @@ from trainables.errors import first_line
 SERVER_SECONDS = 5
 OLDEST_SERVER, VERSION = 3, re.compile(r"\d+\.\d+[\w.]*")  # models are logged by themselves since MLflow 3
 DATABASES = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}  # and how drivers call it
+DEFAULT = "default"  # how a record calls the store in its results folder, which may be moved
+KEPT = "~/.mlflow/credentials"  # where MLflow looks for the user whom the environment does not name
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "PERMISSION_DENIED", "UNAUTHENTICATED")
 SQLITE = b"SQLite format 3\0"  # the first bytes of its files: https://www.sqlite.org/fileformat.html
 ARTIFACT_COLUMNS = (  # where MLflow 3 writes where artifacts are
@@ -44,6 +51,12 @@ def tracking_uri(space: Space, results: Path, given: str | None = None) -> str:
 
 def default_uri(results: Path) -> str:
     return f"sqlite:///{quoted(results.resolve() / 'mlflow.db')}"
+
+
+def noted(uri: str, results: Path) -> str:
+    """Return what the record of a search in ``results`` says of ``uri``, from wherever it was taken."""
+    own = uri.startswith("sqlite:///") and "?" not in uri and file_of(uri).resolve() == (results / "mlflow.db").resolve()
+    return DEFAULT if own else uri
 
 
 def file_of(uri: str) -> Path | None:
@@ -129,7 +142,7 @@ def is_away(problem: Exception) -> bool:
 
 def _check_server(uri: str) -> None:
     try:
-        urllib.request.urlopen(_page(uri, "health"), timeout=SERVER_SECONDS).close()
+        _opened(uri, "health").close()
         version = _version(uri)
     except urllib.error.HTTPError as problem:
         raise unreachable(uri, f"the server answered {problem.code}", "is it an MLflow server that you may use?") from None
@@ -145,20 +158,53 @@ def _check_server(uri: str) -> None:
 def _version(uri: str) -> str | None:
     """Return the version that an MLflow server tells, which those behind some proxies do not."""
     try:
-        with urllib.request.urlopen(_page(uri, "version"), timeout=SERVER_SECONDS) as answer:
+        with _opened(uri, "version") as answer:
             told = answer.read(64).decode("ascii", "replace").strip()
     except urllib.error.HTTPError:
         return None
     return told if VERSION.fullmatch(told) else None
 
 
-def _page(uri: str, name: str) -> urllib.request.Request:
-    """Return the request for a page by which an MLflow server tells of itself, with the user of ``uri`` as MLflow names it."""
+def _opened(uri: str, name: str) -> HTTPResponse:
+    """Ask for a page by which an MLflow server tells of itself, as MLflow asks, which is not imported for it."""
     parts = urlsplit(uri)
-    user, at, host = parts.netloc.rpartition("@")
-    headers = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"} if at else {}
-    bare = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/{name}")
-    return urllib.request.Request(bare.geturl(), headers=headers)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/{name}")
+    request = urllib.request.Request(bare.geturl())
+    if (key := _key(uri)) is not None:
+        request.add_unredirected_header("Authorization", key)  # which is not for whom the server sends us to
+    return urllib.request.urlopen(request, timeout=SERVER_SECONDS, context=_trust(uri) if parts.scheme == "https" else None)
+
+
+def _key(uri: str) -> str | None:
+    """Return what MLflow names us by: user and password of the URI, else of the environment or its file, else the token."""
+    user = urlsplit(uri).netloc.rpartition("@")[0]
+    file, token = ConfigParser(), os.environ.get("MLFLOW_TRACKING_TOKEN")
+    try:
+        file.read(os.path.expanduser(KEPT))
+        kept = dict(file["mlflow"]) if "mlflow" in file else {}
+    except (ConfigError, ValueError):  # whose text may hold a piece of the password
+        raise unreachable(uri, f"{KEPT} is damaged", "mend or remove it") from None
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    given = [os.environ.get(name) or kept.get(name.lower()) for name in names]
+    if ":" in user or all(given):
+        whole = unquote(user) if ":" in user else ":".join(given)
+        return f"Basic {b64encode(whole.encode()).decode()}"
+    if token and not re.fullmatch("[!-~]+", token):  # what refuses it further on would print it
+        raise unreachable(uri, "MLFLOW_TRACKING_TOKEN holds a blank, a line's end or a letter that no token has", "mend it")
+    return f"Bearer {token}" if token else None
+
+
+def _trust(uri: str) -> ssl.SSLContext:
+    """Return by whose certificates MLflow would know the server: what the environment names, else this system's."""
+    file = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
+    try:
+        context = ssl.create_default_context(**{"capath" if os.path.isdir(file or "") else "cafile": file})
+    except OSError as problem:
+        what = f"MLFLOW_TRACKING_SERVER_CERT_PATH: {file!r} holds no certificates ({problem.strerror or problem})"
+        raise unreachable(uri, what, "give a file or folder that does") from None
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _check_database(uri: str, kind: str) -> None:
@@ -221,6 +267,9 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     """Let one process alone create an SQLite store and its tables: two at once can break it for good.
 
     The store has its name only once its tables are whole: MLflow cannot go on with what a killed process left half made.
+
+    Raises:
+        EnvironmentProblem: its disk has no file locks.
     """
     if not uri.startswith("sqlite"):
         yield
@@ -228,7 +277,13 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     path = file_of(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as problem:
+            if problem.errno not in NO_LOCKS:
+                raise
+            what = f"{path.parent}: its disk has no file locks ({problem.strerror})"
+            raise EnvironmentProblem(f"{what}; mount it with them, or give another --results") from None
         if not path.exists() or not path.stat().st_size:
             _create(path)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import posixpath
 import re
 import sys
 import threading
@@ -288,10 +289,21 @@ def _ending_tags(trial: Trial, rungs: Iterable[int]) -> list[Any]:
 
 
 def _metrics(row: dict[str, Any]) -> list[Any]:
-    """Return the numbers of a row; of a user's own loop they may have names that MLflow does not take, or be too large."""
+    """Return the numbers of a row; of a user's own loop they may have names that MLflow does not take, or be too large.
+
+    Of two that come to one name MLflow is told one, and rather the one that has it itself; the record has both.
+    """
     from mlflow.entities import Metric
 
     stamp, step = int(row["time"] * 1000), int(row["epoch"])
-    return [Metric(NOT_IN_NAMES.sub("_", key)[:MAX_NAME], float(value), stamp, step) for key, value in row.items()
-            if key not in ("epoch", "time") and isinstance(value, (int, float))
-            and not (isinstance(value, int) and abs(value) > sys.float_info.max)]
+    named = [(_metric_name(key), key, float(value)) for key, value in row.items()
+             if key not in ("epoch", "time") and isinstance(value, (int, float))
+             and not (isinstance(value, int) and abs(value) > sys.float_info.max)]
+    found = {name: value for name, _, value in named} | {name: value for name, key, value in named if name == key}
+    return [Metric(name, value, stamp, step) for name, value in found.items()]
+
+
+def _metric_name(key: str) -> str:
+    """Return ``key``, or a name like it that MLflow takes: it may be that of a file, so that it must be a plain path."""
+    name = posixpath.normpath(NOT_IN_NAMES.sub("_", str(key))[:MAX_NAME])
+    return (name.lstrip("./") or "_") if name == "." or name.startswith(("..", "/")) else name

@@ -78,12 +78,12 @@ class Proxy(ThreadingHTTPServer):
     ``busy``, ``crowded`` and ``barred``, answers 503, 429 and 401 (the password was changed); ``slow``, takes two seconds;
     ``garbled``, changes the first byte of what is sent; ``hole``, does not answer until it is in another mood, and then
     closes. It has it where the pattern ``where`` is found in the path of a request, and ``met`` counts the requests that met
-    another mood than ``well``.
+    another mood than ``well``. Where it has a ``key``, it is ``barred`` to requests with another Authorization.
     """
 
     def __init__(self, server: Server):
         super().__init__(("127.0.0.1", 0), Forward)
-        self.behind, self.mood, self.where, self.met = server.uri, "well", "", 0
+        self.behind, self.mood, self.where, self.met, self.key = server.uri, "well", "", 0, None
         self.uri = f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Proxy:
@@ -104,6 +104,8 @@ class Forward(BaseHTTPRequestHandler):
         if not self.raw_requestline or not self.parse_request():
             return
         mood = self.server.mood if re.search(self.server.where, self.path) else "well"
+        if self.server.key not in (None, self.headers.get("Authorization")):
+            mood = "barred"
         self.server.met += mood != "well"
         while mood == "hole" == self.server.mood:
             time.sleep(0.05)

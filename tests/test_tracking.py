@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -28,10 +31,11 @@ from search.clock import Clock
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.interrupt import Interrupts
+from search.mlflow_runs import Runs
 from search.plan import make_plan
 from search.record import FILE, Recorder, begin_record, read_record
 from search.space import load_space
-from search.stores import default_store, default_uri
+from search.stores import check_uri, default_store, default_uri, one_at_a_time
 from search.tracking import Tracker
 from search.trials import Trial
 from tests.invariants import check, query
@@ -174,13 +178,20 @@ def test_numbers_of_a_users_own_loop_may_have_any_name_and_size(space_file, tmp_
         trial = Trial(0, params := {"learning_rate": 1e-3, "batch_size": 8}, search.plan.space.trial_config(params))
         search.record.trials.add(trial)
         tracker.begin(trial)
-        trial.rows.append({"epoch": 1, "accuracy": 0.5, "time": time.time(), "acc@1": 0.25, "große": 1, "n" * 300: 2.0,
-                           "steps": 10**400, "nothing": float("nan")})
-        tracker.epoch(trial, trial.rows[-1])
+        row = {"epoch": 1, "accuracy": 0.5, "time": time.time(), "acc@1": 0.25, "große": 1, "n" * 300: 2.0,
+               "steps": 10**400, "nothing": float("nan"), "/accuracy": 9.0, "accuracy/": 9.0,
+               "val/f1": 3.0, "val//f1": 9.0, "/x": 4.0, "val/": 5.0, "a/../b": 6.0, "../../c": 7.0, "...": 8.0, ".d": 9.0,
+               "p" * 249 + "/q": 10.0, 7: 11.0}
+        trial.rows += [row, {"epoch": 2, "accuracy": 0.5, "time": time.time(), "": 12.0}]
+        for row in trial.rows:
+            tracker.epoch(trial, row)
         trial.end(Ending(State.COMPLETE, value=0.5))
         tracker.end(trial)
-    found = dict(query(tmp_path / "results" / "mlflow.db", "select key, value from metrics where key not like 'best_%'"))
-    assert found == {"accuracy": 0.5, "acc_1": 0.25, "große": 1.0, "n" * 250: 2.0, "nothing": 0.0}  # NaN as MLflow has it
+    found = "select key, value from metrics where key not like 'best_%' and step = ?"
+    assert dict(query(tmp_path / "results" / "mlflow.db", found, 1)) == {
+        "accuracy": 0.5, "acc_1": 0.25, "große": 1.0, "n" * 250: 2.0, "nothing": 0.0,  # NaN as MLflow has it
+        "val/f1": 3.0, "x": 4.0, "val": 5.0, "b": 6.0, "c": 7.0, "_": 8.0, ".d": 9.0, "p" * 249: 10.0, "7": 11.0}
+    assert dict(query(tmp_path / "results" / "mlflow.db", found, 2)) == {"accuracy": 0.5, "_": 12.0}
 
 
 def test_whatever_mlflow_raises_the_thread_lives(space_file, tmp_path, monkeypatch):
@@ -326,6 +337,108 @@ def test_what_it_never_takes_stays_in_the_record_for_a_resume(server, space_file
         with search.tracked(proxy.uri):
             pass
     check_rows(Path(server.store.removeprefix("sqlite:///")), search)
+
+
+def basic(user: str) -> str:
+    return f"Basic {b64encode(user.encode()).decode()}"
+
+
+@pytest.fixture
+def nobody(tmp_path, monkeypatch) -> Path:
+    """A home in which no credentials are kept, and an environment that names none."""
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "SERVER_CERT_PATH", "INSECURE_TLS"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / ".mlflow").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+USER = {"USERNAME": "me", "PASSWORD": "sécret:1"}
+
+
+@pytest.mark.parametrize(
+    ("user", "given", "kept", "key"),
+    [
+        pytest.param("", USER, "", basic("me:sécret:1"), id="environment"),
+        pytest.param("", {"TOKEN": "secret"}, "", "Bearer secret", id="token"),
+        pytest.param("", {"TOKEN": "other", **USER}, "", basic("me:sécret:1"), id="both"),
+        pytest.param("", {"TOKEN": "secret", "USERNAME": "me"}, "", "Bearer secret", id="half a user"),
+        pytest.param("you:p%40ss@", USER, "", basic("you:p@ss"), id="URI"),
+        pytest.param("you@", USER, "", basic("me:sécret:1"), id="user alone in the URI"),
+        pytest.param("", {"USERNAME": "me"}, "mlflow_tracking_password = kept", basic("me:kept"), id="file"),
+    ],
+)
+def test_a_server_is_asked_by_whom_mlflow_names(server, nobody, monkeypatch, user, given, kept, key):
+    """Also before anything is made: a proxy answers nobody else, neither us nor MLflow."""
+    (nobody / ".mlflow" / "credentials").write_text(f"[mlflow]\n{kept}\n")
+    with Proxy(server) as proxy:
+        proxy.key, uri = key, proxy.uri.replace("://", f"://{user}")
+        with pytest.raises(EnvironmentProblem, match="the server answered 401; is it an MLflow server that you may use?"):
+            check_uri(proxy.uri)
+        for name, value in given.items():
+            monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+        check_uri(uri)
+        assert MlflowClient(tracking_uri=uri).search_experiments()
+
+
+@pytest.mark.parametrize(
+    ("token", "kept", "told"),
+    [("secret\r", "", "MLFLOW_TRACKING_TOKEN holds a blank, a line's end"), ("", "secret", "~/.mlflow/credentials is damaged"),
+     ("", "[mlflow]\na = %secret", "~/.mlflow/credentials is damaged")],
+)
+def test_credentials_that_cannot_be_used_are_not_shown(nobody, monkeypatch, token, kept, told):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+    (nobody / ".mlflow" / "credentials").write_text(kept)
+    with pytest.raises(EnvironmentProblem, match=f"'http://127.0.0.1:9': {told}.*; mend ") as found:
+        check_uri("http://127.0.0.1:9")
+    assert "secret" not in str(found.value)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl, which makes a certificate")
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_server_with_a_certificate_of_its_own(server, nobody, tmp_path, monkeypatch):
+    file = tmp_path / "own.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", file, "-out", tmp_path / "cert.pem",
+                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", file)
+    with Proxy(server) as proxy:
+        proxy.socket = context.wrap_socket(proxy.socket, server_side=True)
+        uri = proxy.uri.replace("http", "https")
+        with pytest.raises(EnvironmentProblem, match="CERTIFICATE_VERIFY_FAILED"):
+            check_uri(uri)
+        for name, value in {"SERVER_CERT_PATH": str(tmp_path / "cert.pem"), "INSECURE_TLS": "TRUE"}.items():
+            with monkeypatch.context() as patch:
+                patch.setenv(f"MLFLOW_TRACKING_{name}", value)
+                check_uri(uri)
+                assert MlflowClient(tracking_uri=uri).search_experiments()
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "none.pem"))
+        with pytest.raises(EnvironmentProblem, match=r"none.pem' holds no certificates \(No such file or directory\); give"):
+            check_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "ours"),
+    [("postgresql+psycopg2://me@host/runs", True), ("mysql+pymysql://me@host/runs", True), ("sqlite:////tmp/runs.db", True),
+     ("http://host:5000", False), ("https://host", False)],
+)
+def test_artifacts_stand_with_the_results_unless_a_server_takes_them(space_file, tmp_path, uri, ours):
+    runs = object.__new__(Runs)
+    runs._uri, runs._plan = uri, SimpleNamespace(space=load_space(space_file))
+    runs.client = SimpleNamespace(get_experiment_by_name=lambda name: None,
+                                  create_experiment=lambda name, place, tags: place)
+    assert runs._experiment(tmp_path) == ((tmp_path / "artifacts").as_uri() if ours else None)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_file_locks_is_told(tmp_path, monkeypatch, number):
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("search.stores.fcntl.flock", refuse)
+    what = f"{tmp_path}: its disk has no file locks ({os.strerror(number)}); mount it with them, or give another --results"
+    with pytest.raises(EnvironmentProblem, match=f"^{re.escape(what)}$"), one_at_a_time(default_uri(tmp_path)):
+        pass
 
 
 @pytest.fixture(scope="module")
