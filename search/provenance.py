@@ -9,6 +9,13 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables import own
+from trainables.models import KEY
+
+if TYPE_CHECKING:
+    from search.space import Space
 
 CODE = (Path(__file__).parent, Path(__file__).parent.parent / "trainables")
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pillow")
@@ -37,11 +44,29 @@ def uncommitted() -> str:
 @functools.cache
 def code() -> str:
     """Return 16 hexadecimal digits that name this project's own code, wherever it is installed."""
+    return digest_of(*CODE)
+
+
+def digest_of(*places: Path) -> str:
+    """Return 16 hexadecimal digits that name what stands in some files, and in the code of some folders."""
     digest = hashlib.blake2b(digest_size=8)
-    for folder in CODE:
-        for path in sorted(folder.rglob("[!.]*.py")):
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    for place in places:
+        for path in sorted(place.rglob("[!.]*.py")) if place.is_dir() else [place]:
+            digest.update(f"{path.relative_to(place)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def brought(space: Space) -> dict[str, str]:
+    """Return what names the content of each file of the user's own that trials are made of: networks, weights to start from.
+
+    A network's are its module alone, or the package that it stands in.
+
+    Raises:
+        BadInput: a network cannot be imported.
+    """
+    networks = {name: own.source(name, KEY) for name in space.values("architecture") if ":" in name}
+    weights = {path: Path(path) for path in space.values("weights") if path and Path(path).is_file()}
+    return {name: digest_of(place) for name, place in (networks | weights).items()}
 
 
 def release(name: str, number: str) -> str:

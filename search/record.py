@@ -57,8 +57,9 @@ class Record:
         id: of this search alone; its runs in MLflow carry it.
         space: as it was when the search began, overrides included, then and since, with the budget as it was last extended.
         data: fingerprint of the data's rows.
-        versions: of Python and the packages, when the search last started.
-        tracking: MLflow URI that was given on the command line, without its password; None for that of the space.
+        versions: of Python, the packages and what the user brings (`provenance.brought`), when the search last started.
+        tracking: MLflow URI at which the last start was recorded, without its password, `stores.DEFAULT` for the store in the
+            results folder; None where it was not noted.
         spent: seconds of the budget that are used up.
         state: how it last ended (``complete``, ``interrupted`` or ``failed``); ``running`` where nobody wrote it.
         trials: all of them, with every epoch.
@@ -286,7 +287,8 @@ class Recorder:
     """
 
     def __init__(self, record: Record, clock: Clock, stop: Callable[[EnvironmentProblem], None]):
-        self._path, self._overrides, self._clock, self._stop = record.folder / FILE, record.overrides, clock, stop
+        self._path, self._space, self._overrides = record.folder / FILE, record.space, record.overrides
+        self._clock, self._stop = clock, stop
         os.truncate(self._path, record.size)
         self._file = open_private(self._path)
         self._dirty, self._started, self._closing = False, False, threading.Event()
@@ -296,7 +298,8 @@ class Recorder:
         """Note that the search starts, or goes on."""
         self._started = True
         self._note("start", time=time.time(), budget=dataclasses.asdict(budget), tracking=tracking and redacted(tracking),
-                   overrides=without_passwords(list(self._overrides)), versions=provenance.versions(),
+                   overrides=without_passwords(list(self._overrides)),
+                   versions={**provenance.versions(), **provenance.brought(self._space)},
                    origin=without_passwords(provenance.tags()), machine=machine and dataclasses.asdict(machine))
 
     def rename(self, id: str) -> None:

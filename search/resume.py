@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from search.run import conduct
 from search.sections import Budget, build_section
 from search.space import changeable, overridden
 from search.status import clock_of
+from search.stores import DEFAULT, default_uri
 from trainables.errors import BadInput
+from trainables.files import checkpoint_epochs, checkpoint_folder, checkpoint_is_whole
 
 MORE = {Stop.MINUTES: ("minutes", "--minutes +M"), Stop.GPU_HOURS: ("GPU-hours", "--set budget.gpu_hours=H")}
 
@@ -37,7 +40,8 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         trials: how many more a search may have than it was given; what is complete can so be extended.
         minutes: how many more it may take.
         overrides: assignments ``KEY=VALUE`` of where its data is or what it may take; see `search.space.changeable`.
-        tracking: MLflow tracking URI, needed where the one that the search was begun with holds a password.
+        tracking: MLflow tracking URI, by default where the search was recorded before; needed where that holds a password
+            and MLFLOW_TRACKING_URI does not give it.
         force: whether it may go on with other code or packages than it was stopped with.
 
     Raises:
@@ -57,6 +61,7 @@ def resume_search(folder: Path, *, trials: int | None = None, minutes: float | N
         tracking, progress = whole_uri(record, tracking), progress or Silent()
         check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
+        say_damaged(record, progress.phase)
         folders.check_room(folder)
         with mended_by_set():
             return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit)
@@ -85,6 +90,7 @@ def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequ
         tracking, progress = whole_uri(record, tracking), progress or Silent()
         check_changes(record, force, progress.phase)
         folders.tidy(folder, record.trials)
+        say_damaged(record, progress.phase)
         clock = Clock(minutes and record.spent + 60 * minutes, spent=record.spent, over=True)
         with mended_by_set():
             return conduct(record.space, folder, record, progress=progress, tracking=tracking, address=address, fit=fit,
@@ -119,15 +125,23 @@ def mended_by_set() -> Iterator[None]:
 
 
 def whole_uri(record: Record, given: str | None) -> str | None:
-    """Return the tracking URI of the command line, now or when the search began.
+    """Return the tracking URI of the command line, else the one at which the search was recorded before.
+
+    None where nothing says it: it did not start, or an earlier version noted only the URI of the command line.
 
     Raises:
-        SpaceError: it holds a password, of which the record has none.
+        SpaceError: it holds a password, of which the record has none and the environment no other.
     """
-    tracking = given or record.tracking
-    if "***" in (tracking or record.space.tracking.uri or ""):
-        raise SpaceError("the password of the tracking URI is not kept; give --tracking-uri", place=str(record.folder))
-    return tracking
+    uri = given or record.tracking or record.space.tracking.uri
+    if uri == DEFAULT:
+        return default_uri(record.folder.parent)
+    if uri and "***" in uri:
+        whole = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if redacted(whole) != uri:
+            mend = "give --tracking-uri or set MLFLOW_TRACKING_URI"
+            raise SpaceError(f"the password of the tracking URI is not kept; {mend}", place=str(record.folder))
+        return whole
+    return uri
 
 
 def extended(record: Record, trials: int | None, minutes: float | None) -> Budget:
@@ -177,11 +191,29 @@ def check_changes(record: Record, force: bool, say: Callable[[str], None]) -> No
         say(line)
 
 
+def say_damaged(record: Record, say: Callable[[str], None]) -> None:
+    """Say which checkpoints of unfinished trials are damaged, and from where those trials go on."""
+    for trial in record.trials.running():
+        place = checkpoint_folder(record.folder, trial.number)
+        epochs = checkpoint_epochs(place)
+        whole = next((epoch for epoch in epochs if checkpoint_is_whole(place, epoch)), 0)
+        for epoch in (epoch for epoch in epochs if epoch > whole):
+            goes_on = f"goes on from epoch {whole}" if whole else "begins anew"
+            say(f"{place / str(epoch)}.safetensors is damaged, or its card: trial {trial.number} {goes_on}")
+
+
 def changes(record: Record) -> Iterator[tuple[str, bool]]:
-    """Yield a line on each thing that is not as it was when the search was stopped, and whether trials may not compare."""
-    versions = provenance.versions()
+    """Yield a line on each thing that is not as it was when the search was stopped, and whether trials may not compare.
+
+    Raises:
+        SpaceError: a network of the user's own cannot be imported any more.
+    """
+    try:
+        versions = {**provenance.versions(), **provenance.brought(record.space)}
+    except BadInput as problem:
+        raise SpaceError.of(problem, record.space.where) from None
     for name, before in record.versions.items():
-        if (now := versions.get(name, "not known")) != before:
+        if (now := versions.get(name, "not there")) != before:
             yield f"{name} was {before} and is {now}", provenance.release(name, before) != provenance.release(name, now)
     before, now = record.origin.get("git_commit"), provenance.commit()
     commits = f" (commit {before:.10}, now {now:.10})" if before and now and before != now else ""

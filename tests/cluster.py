@@ -23,13 +23,19 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node's processes are: its address, and the network namespace that has it, if it is not this machine's own."""
+    """Where a node's processes are: its address, and the network namespace that has it, if it is not this machine's own.
+
+    Of the folder ``without`` it has another than this machine.
+    """
 
     address: str = LOOPBACK
     namespace: str = ""
+    without: str = ""
 
     @property
     def prefix(self) -> list[str]:
+        if self.without:
+            return ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs tmpfs {self.without} && exec "$@"', "sh"]
         return ["ip", "netns", "exec", self.namespace] if self.namespace else []
 
     def cut_off(self) -> None:
@@ -141,10 +147,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster(place: Path, workers: int = 2, cores: int = 1, *, apart: bool = False) -> Iterator[Cluster]:
-    """Start a cluster below ``place``; ``apart``, with each worker in a network of its own."""
+def cluster(place: Path, workers: int = 2, cores: int = 1, *, apart: bool = False, without: str = "") -> Iterator[Cluster]:
+    """Start a cluster below ``place``; ``apart``, with each worker in a network of its own.
+
+    Args:
+        without: a folder that the workers do not share with this machine; skips where they cannot have their own.
+    """
     place.mkdir()
-    with networks(workers) if apart else nullcontext([Place()] * (1 + workers)) as places:
+    if without and subprocess.run([*Place(without=without).prefix, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespaces on this machine")
+    with networks(workers) if apart else nullcontext([Place(), *[Place(without=without)] * workers]) as places:
         started = Cluster(place, places)
         try:
             started.start(cores)

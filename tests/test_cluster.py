@@ -91,6 +91,17 @@ def test_a_head_that_is_lost_ends_the_search_with_a_word(space_file, tmp_path):
     assert not check(results / "tiny", 3).trials.counts()["FAILED"]
 
 
+def test_a_node_that_does_not_share_the_results_folder_is_named(space_file, tmp_path):
+    """It would train, keep its weights where nobody looks for them, and be left out of the finish."""
+    (results := tmp_path / "results").mkdir()
+    with cluster(tmp_path / "cluster", workers=1, without=str(results)) as nodes:
+        _, errors = (process := start(nodes, space_file, results)).communicate(timeout=300)
+    said = "tiny is not the same folder on node .*; mount its disk there, too, or leave that node out of the cluster; then go on"
+    assert process.returncode == 5 and re.search(said, errors) and errors.count("\n") == 1
+    resume_search(results / "tiny")
+    assert not check(results / "tiny", 3).trials.counts()["FAILED"]
+
+
 def test_a_cluster_that_has_too_little_is_waited_for_and_named(space_file, tmp_path, monkeypatch):
     """What is asked for may be on no node but is more than this machine has, too; nothing is created."""
     said = []

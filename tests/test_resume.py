@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ import tempfile
 import termios
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,16 @@ from search.endings import Stop
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.folder import SUMMARY, find, held, read_summary, write_summary
 from search.plan import make_plan
+from search.progress import Silent
 from search.record import FILE, Recorder, begin_record, read_record
-from search.resume import changed, changes, finish_search, resume_search
+from search.resume import changed, changes, finish_search, resume_search, say_damaged, whole_uri
 from search.run import run_search
 from search.space import load_space
+from search.stores import DEFAULT, default_uri, noted
 from tests.conftest import Told, write_images, write_space
 from tests.invariants import MARK, alive, check, query
 from tests.test_status import write_record
+from trainables.files import checkpoint_folder
 
 ROOT = Path(__file__).parent.parent
 LONG = ["--set", "schedule.max_epochs=60", "--set", "schedule.reduction_factor=2", "--set", "schedule.grace_period=20"]
@@ -126,6 +130,44 @@ def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
     assert "was edited since: the search goes on with what it began with" in line and not grave
 
 
+def test_damaged_checkpoints_are_named(space_file, tmp_path):
+    folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
+    [running] = (record := read_record(folder)).trials.running()
+    (place := checkpoint_folder(folder, running.number)).mkdir(parents=True)
+    for epoch in (1, 2):
+        (place / f"{epoch}.safetensors").write_bytes(content := bytes([epoch]))
+        (place / f"{epoch}.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
+    say_damaged(record, (said := []).append)
+    assert not said
+    (place / "2.safetensors").write_bytes(b"other")
+    say_damaged(record, said.append)
+    assert said == [f"{place}/2.safetensors is damaged, or its card: trial {running.number} goes on from epoch 1"]
+    (place / "1.json").write_text("[")
+    say_damaged(record, said.append)
+    assert said[2] == f"{place}/1.safetensors is damaged, or its card: trial {running.number} begins anew"
+
+
+def test_a_network_and_weights_of_the_users_own_may_not_change(images, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "changing.py").write_text("def build(channels, outputs, size, dropout):\n    return None\n")
+    (tmp_path / "start.pth").write_bytes(b"one")
+    overrides = ["space.architecture=changing:build", f"space.weights={tmp_path / 'start.pth'}"]
+    record = begin_record(tmp_path, load_space(write_space(tmp_path / "tiny.yaml", images), overrides), "fingerprint")
+    with Recorder(record, Clock(None), pytest.fail) as recorder:
+        recorder.start(record.space.budget, None)
+    record = read_record(tmp_path)
+    assert not list(changes(record))
+    for name, what in {"changing.py": "changing:build", "start.pth": str(tmp_path / "start.pth")}.items():
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content + b"\n")
+        [(line, grave)] = changes(record)
+        assert re.fullmatch(f"{re.escape(what)} was [0-9a-f]{{16}} and is [0-9a-f]{{16}}", line) and grave
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "start.pth").unlink()
+    [(line, grave)] = changes(record)
+    assert line.endswith(" and is not there") and grave
+
+
 @pytest.mark.parametrize("again", [resume_search, finish_search])
 def test_another_release_is_refused_unless_forced(again, space_file, tmp_path, monkeypatch):
     folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
@@ -168,6 +210,57 @@ def test_an_override_wins_over_an_earlier_option(space_file, tmp_path):
     record = read_record(write_record(tmp_path / "tiny", space_file, problem=Interrupted(15)))
     record = dataclasses.replace(record, tracking="http://before")
     assert changed(record, ["data.root=x"]).tracking == "http://before" and changed(record, MOVED).tracking is None
+
+
+class Stopping(Silent):
+    """Stops a search once it has begun, before its workers start."""
+
+    def phase(self, text: str) -> None:
+        if text == "starting workers":
+            raise Interrupted(15)
+
+
+@pytest.mark.parametrize(("before", "again"), [("theirs", resume_search), ("ours", finish_search)])
+def test_a_search_goes_on_where_it_is_recorded(before, again, space_file, tmp_path, monkeypatch):
+    """Whatever MLFLOW_TRACKING_URI says by then; the store in its results folder moves with them."""
+    monkeypatch.setattr("search.run.begun", lambda session: nullcontext())
+    theirs = tmp_path / "theirs" / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", default_uri(theirs.parent) if before == "theirs" else "")
+    with pytest.raises(Interrupted):
+        run_search(load_space(space_file), results=tmp_path / "results", progress=Stopping())
+    (tmp_path / "results").rename(results := tmp_path / "moved")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "" if before == "theirs" else default_uri(theirs.parent))
+    with pytest.raises(Interrupted):
+        again(results / "tiny", progress=Stopping())
+    store, other = (theirs, results / "mlflow.db") if before == "theirs" else (results / "mlflow.db", theirs)
+    assert query(store, "select count(*) from runs") == [(1,)] and not other.exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_default"),
+    [("sqlite:///100%25/mlflow.db", True), ("sqlite:///100%25/../100%25/mlflow.db", True), ("sqlite:///mlflow.db", False),
+     ("sqlite:///100%25/mlflow.db?timeout=60", False), ("http://me:secret@host", False)],
+)
+def test_a_record_knows_its_own_store_by_whatever_name(uri, is_default, space_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert noted(default_uri(Path("100%")), Path("100%")) == DEFAULT
+    assert noted(uri, Path("100%")) == (DEFAULT if is_default else uri)
+    record = dataclasses.replace(begin_record(tmp_path, load_space(space_file), "fingerprint"), tracking=DEFAULT)
+    assert whole_uri(dataclasses.replace(record, folder=Path("moved/tiny")), None) == default_uri(tmp_path / "moved")
+
+
+def test_a_password_is_taken_from_the_environment_where_the_rest_is_the_same(space_file, tmp_path, monkeypatch):
+    record = begin_record(tmp_path, load_space(space_file), "fingerprint")
+    kept = dataclasses.replace(record, tracking="http://me:***@host")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host")
+    assert whole_uri(kept, None) == "http://me:secret@host" and whole_uri(kept, "http://other") == "http://other"
+    assert whole_uri(record, None) is None, "as an earlier version left it"
+    space = load_space(space_file, ["tracking.uri=http://me:***@host"])
+    assert whole_uri(dataclasses.replace(record, space=space), None) == "http://me:secret@host"
+    for other in ("http://me:secret@elsewhere", ""):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
+        with pytest.raises(SpaceError, match="is not kept; give --tracking-uri or set MLFLOW_TRACKING_URI"):
+            whole_uri(kept, None)
 
 
 def test_what_a_finished_search_lacks_is_said(space_file, tmp_path):

@@ -41,6 +41,7 @@ from search.trials import Trials
 from search.tuning import RETRIES, Session, begun, search_trials, session_of
 from tests import fits
 from tests.conftest import free_port, write_images, write_space
+from tests.invariants import check
 from trainables.export import predict, read_model, task_of
 from trainables.trial import timed
 
@@ -323,6 +324,21 @@ def test_a_trial_that_takes_the_machines_memory_is_the_only_one_that_is_lost(tmp
     trials = drive(make_plan(space), tmp_path / "hungry", fits.hungry)
     assert {trial.config.batch_size: (trial.ending.state, trial.ending.kind) for trial in trials} == {
         1: (State.COMPLETE, None), 2: (State.FAILED, Kind.LOST), 3: (State.COMPLETE, None)}
+
+
+@pytest.mark.slow
+def test_little_shared_memory_and_few_open_files_are_enough(tmp_path, space_file):
+    """A container has little of /dev/shm, here less than the decoded images take; macOS lets a process open 256 files; B64."""
+    little = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=8m tmpfs /dev/shm && ulimit -S -n 256 && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*little, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespaces on this machine")
+    overrides = ["data.channels=3", "space.image_size=256", "schedule.max_epochs=1", "budget.trials=1", "space.split_ratio=0.5",
+                 "finish.top=0"]
+    words = ["run", str(space_file), "--results", str(tmp_path / "results"), *(f"--set={override}" for override in overrides)]
+    assert 48 * 256**2 * 3 > 8 * 2**20  # what of the 60 images is not sealed
+    done = subprocess.run([*little, sys.executable, "-m", "search", *words], cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    check(tmp_path / "results" / "tiny", 1, errors=done.stderr)
 
 
 class TestTimed:

@@ -9,6 +9,7 @@ import contextlib
 import faulthandler
 import functools
 import math
+import socket
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
 from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable, first_line
-from trainables.files import checkpoint_folder, error_file, seal, unseal, weights_file, whole
+from trainables.files import RECORD, checkpoint_folder, error_file, seal, unseal, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 from trainables.saver import Saver
@@ -61,6 +62,7 @@ def train(config: dict[str, Any], *, fit: Fit, arrays: Mapping[int, ray.ObjectRe
     number, failure, rows, reported = config["number"], None, [], time.monotonic()
     checkpoints = checkpoint_folder(folder, number)
     try:
+        check_shared(folder)
         trial = TrialConfig(**config["trial"])
         data, save_sometimes = fetch(arrays[trial.image_size]), Saver(checkpoints)
         costs = figures(trial, data.channels, data.target.outputs, data.target.maps) if formulas else {}
@@ -164,6 +166,13 @@ def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None =
     keep_freed_memory()
     keep_to_share(assigned.get("GPU", 0))
     return fit(config, data, steps=steps(), start=start)
+
+
+def check_shared(folder: str) -> None:
+    """Raise `Unusable` where this node does not see the search's folder: what a trial keeps there would be lost."""
+    if not Path(folder, RECORD).is_file():
+        raise Unusable(f"{folder} is not the same folder on node {socket.gethostname()}; mount its disk there, too, or leave "
+                       "that node out of the cluster")
 
 
 def check_gpu() -> None:
