@@ -60,9 +60,10 @@ class TorchModel:
         return rebuild(self.card, self._weights)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        from trainables.export import predict, task_of
+        from trainables.export import blamed, predict, task_of
 
-        return predict(self._network, task_of(self.card), pixels)
+        with blamed(self.card):
+            return predict(self._network, task_of(self.card), pixels)
 
 
 def command(name: str, task: str | None, images: str) -> str:

@@ -172,6 +172,8 @@ def with_architecture(folder: Path, architecture: str) -> None:
     ("return 1 / 0", "fails for images of 1x16x16: ZeroDivisionError: division by zero (fails.py:2); mend it"),
     ("raise RuntimeError('no layer')", "fails for images of 1x16x16: RuntimeError: no layer (fails.py:2); mend it"),
     ("return 'layer'", "fails for images of 1x16x16: TypeError: str is not a Module subclass"),
+    ("import trainables.models as m; net = m.build('simple_cnn', **words); net.forward = lambda x: 1 / 0; return net",
+     "fails for images of 1x16x16: ZeroDivisionError: division by zero (fails.py:2); mend it"),
     ("return None", "returns None, not a torch.nn.Module; return the network"),
 ])  # fmt: skip
 def test_a_network_of_ones_own_that_fails_is_told_in_a_line(body, expected, results, parts, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,8 @@ def rebuild(card: Card, path: Path) -> nn.Module:
 
 def built(card: Card) -> nn.Module:
     """Build the network of ``card``, without its weights; `BadInput` for one of the user's own that cannot be built."""
-    if card.architecture in MODELS:
-        place = torch.device("meta")  # where it takes no memory: no more than the file holds, whatever the card says
-    else:
-        from trainables.models.count import blaming  # whose import takes longer than that of all else here
-
-        place = blaming(card.architecture, card.channels, card.size)
-    with place:
+    # On "meta" it takes no memory: no more than the file holds, whatever the card says.
+    with torch.device("meta") if card.architecture in MODELS else blamed(card):
         model = network(
             card.architecture, channels=card.channels, outputs=card.target.outputs, size=card.size, dropout=card.dropout,
             **{name: card.config[name] for name in OPTIONS if name in card.config},
@@ -65,6 +61,15 @@ def built(card: Card) -> nn.Module:
     if model.network is None:  # which torch takes for a layer
         raise BadInput(f"{card.architecture} returns None, not a torch.nn.Module; return the network", key=KEY)
     return model
+
+
+def blamed(card: Card) -> AbstractContextManager[None]:
+    """Turn what a network of the user's own raises into `BadInput`."""
+    if card.architecture in MODELS:
+        return nullcontext()
+    from trainables.models.count import blaming  # whose import takes longer than that of all else here
+
+    return blaming(card.architecture, card.channels, card.size)
 
 
 def task_of(card: Card) -> Task:
