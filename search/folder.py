@@ -22,7 +22,6 @@ from search.summary import checked
 from search.trials import Trial, Trials
 from trainables.errors import BadInput
 from trainables.files import (
-    RECORD,
     checkpoint_epochs,
     checkpoint_folder,
     remove_checkpoint,
@@ -31,7 +30,7 @@ from trainables.files import (
     write_text_whole,
 )
 
-SUMMARY = "search.json"
+SUMMARY, RECORD = "search.json", "record.jsonl"
 OURS = ("artifacts", "cache")  # what stands beside the searches in a results folder
 LOCK = "lock"
 LEAST_FREE, LEAST_SHARE = 2**30, 0.02  # bytes of a disk, and the share of it: below both a search makes it no fuller
@@ -141,7 +140,6 @@ def made(folder: Path) -> Iterator[None]:
     except FileExistsError:
         raise taken(folder) from None
     try:
-        (folder / "weights").mkdir()
         with held(folder):
             yield
     except BaseException as problem:

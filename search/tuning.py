@@ -19,6 +19,7 @@ from search.repeats import Workers
 from search.resources import Machine, ray_session
 from search.trials import Trials
 from trainables import own
+from trainables.files import weights_file
 from trainables.models import KEY
 
 RETRIES = 2  # of a trial whose worker process died; whatever fails by itself is reported and ends the trial
@@ -96,6 +97,7 @@ def search_trials(plan: Plan, folder: Path, data, trials: Trials, clock: Clock, 
     from trainables import trial
 
     survive_full_memory()
+    weights_file(folder, 0).parent.mkdir(exist_ok=True)
     space = plan.space
     with session or session_of(plan, fit=fit) as (ray, machine), watched(interrupts.stop, interrupts.leave):
         interrupts.listen()

@@ -156,7 +156,7 @@ def test_numbers_are_labels_and_nothing_is_none_or_nan(here):
 MISTAKES = {
     "no module": ("mydat:rows", "data.source", "there is no module 'mydat'; put mydat.py into the current directory, or install"),
     "no function": ("mydata:label", "data.source", "module 'mydata' has no 'label'; did you mean 'labels'?"),
-    "no function of the system's": ("sys:zzz", "data.source", "module 'sys' has no 'zzz'; define it in sys"),
+    "Python's own": ("sys:exit", "data.source", "'sys' is a module of Python itself; name one of your own"),
     "no callable": (
         "mydata:rows", "data.source", "mydata:rows is int, not a function; name one that can be called as rows(root=)"),
     "other keywords": ("mydata:without_root", "data.source", "mydata:without_root cannot be called as without_root(root=): "),

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-RECORD = "record.jsonl"  # the search's own, which stands in its folder before a trial begins
-
 
 @contextmanager
 def whole(path: Path, sync: bool = True) -> Iterator[Path]:

@@ -23,7 +23,7 @@ from trainables.config import TrialConfig, is_a
 from trainables.cost import figures
 from trainables.data import TrialData
 from trainables.errors import FULL, NotFinite, TimedOut, Undefined, Unusable, first_line
-from trainables.files import RECORD, checkpoint_folder, error_file, seal, unseal, weights_file, whole
+from trainables.files import checkpoint_folder, error_file, seal, unseal, weights_file, whole
 from trainables.formula import Formula
 from trainables.memory import keep_freed_memory, keep_to_share, release
 from trainables.saver import Saver
@@ -170,7 +170,7 @@ def default_fit(config: TrialConfig, data: TrialData, start: Checkpoint | None =
 
 def check_shared(folder: str) -> None:
     """Raise `Unusable` where this node does not see the search's folder: what a trial keeps there would be lost."""
-    if not Path(folder, RECORD).is_file():
+    if not weights_file(folder, 0).parent.is_dir():  # which the driver has made before any trial
         raise Unusable(f"{folder} is not the same folder on node {socket.gethostname()}; mount its disk there, too, or leave "
                        "that node out of the cluster")
 
