@@ -16,7 +16,7 @@ from search import folder as folders
 from search.errors import SpaceError
 from search.stores import check_uri, default_store, default_uri, file_of, relocate, unreachable
 from trainables.card import CARD, WEIGHTS, Card, read_card, read_files
-from trainables.errors import first_line
+from trainables.errors import BadInput, first_line
 from trainables.models import MODELS
 
 if TYPE_CHECKING:
@@ -93,10 +93,17 @@ def find_model(results: Path, words: Sequence[str], tracking: str | None = None)
         check_code(model.card, first, results, lambda search: (search / "model").resolve() == place.resolve())
         return model, here, words[1:]
     folder, words = of_search(results, words)
-    if not (folder / "model").is_dir() and (folder / folders.RECORD).is_file():
+    recorded = (folder / folders.RECORD).is_file()
+    if recorded and not (folder / "model").is_dir() and folders.read_summary(folder)["state"] != "complete":
         mend = f"`resume {folder.name}` goes on with it, `finish {folder.name}` ends it with what it has"
         raise SpaceError(f"the search is not complete and has no model yet; {mend}", place=str(folder))
-    return TorchModel(folder / "model"), folder, words
+    try:
+        return TorchModel(folder / "model"), folder, words
+    except BadInput as problem:
+        if not recorded:
+            raise
+        what = problem.message.partition(";")[0]
+        raise SpaceError(f"{what}; `finish {folder.name}` writes it again", place=problem.file) from None
 
 
 def model_folder(path: Path) -> Path | None:

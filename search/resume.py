@@ -24,6 +24,7 @@ from search.sections import Budget, build_section
 from search.space import changeable, overridden
 from search.status import clock_of
 from search.stores import DEFAULT, default_uri
+from trainables.card import is_model
 from trainables.errors import BadInput
 from trainables.files import checkpoint_epochs, checkpoint_folder, checkpoint_is_whole
 
@@ -72,19 +73,21 @@ def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequ
                   address: str | None = None, fit=None, progress: Progress | None = None, force: bool = False) -> Outcome:
     """Finish the search in ``folder`` with the trials that it has; what was running counts up to its last report.
 
+    One that is complete and whose model was lost or damaged since is finished again, from the weights that are there.
+
     Args:
         minutes: how many the finish may take; by default what it takes.
         overrides: as for `resume_search`, as are ``tracking`` and ``force``.
 
     Raises:
-        SearchError: as `resume_search`; also where the search is complete.
+        SearchError: as `resume_search`; also where the search is complete, and its model whole.
     """
     folders.check_ours(folder)
     if minutes is not None and not 0 < minutes <= 1_000_000:
         raise SpaceError(f"{minutes:g} is out of range; give a number above 0", place="--minutes")
     with folders.held(folder):
         record = read_record(folder)
-        if record.state == "complete":
+        if record.state == "complete" and is_model(folder / "model"):
             raise SpaceError("the search is complete; `best` shows what it found", place=str(folder))
         record = changed(record, overrides)
         tracking, progress = whole_uri(record, tracking), progress or Silent()

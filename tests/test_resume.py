@@ -29,6 +29,7 @@ from search.clock import Clock
 from search.endings import Stop
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.folder import SUMMARY, find, held, read_summary, write_summary
+from search.models import find_model
 from search.plan import make_plan
 from search.progress import Silent
 from search.record import FILE, Recorder, begin_record, read_record
@@ -434,3 +435,13 @@ def test_killed_in_the_finish_only_the_finish_is_done_again(space_file, tmp_path
     check(results / "tiny", 3, before=before)
     assert (second.trial, second.test, second.run_id) == (first.trial, first.test, first.run_id)
     assert query(results / "mlflow.db", "select version from model_versions") == [(1,)]
+    whole = (weights := results / "tiny" / "model" / "model.safetensors").read_bytes()
+    weights.write_bytes(whole[:-1])
+    with pytest.raises(SpaceError, match="the weights are not those that were written, .*; `finish tiny` writes it again"):
+        find_model(results, ["tiny", "a.png"])
+    third = finish_search(results / "tiny")
+    assert (third.trial, third.test, third.run_id) == (first.trial, first.test, first.run_id) and weights.read_bytes() == whole
+    check(results / "tiny", 3, before=before)
+    assert query(results / "mlflow.db", "select version from model_versions") == [(1,)]
+    with pytest.raises(SpaceError, match="the search is complete; `best` shows what it found"):
+        finish_search(results / "tiny")

@@ -68,6 +68,15 @@ def read_files(folder: Path) -> Card:
     return card
 
 
+def is_model(folder: Path) -> bool:
+    """Tell whether a model stands in ``folder``, undamaged."""
+    try:
+        read_files(folder)
+    except BadInput:
+        return False
+    return True
+
+
 def read_card(path: Path) -> Card:
     try:
         return card_from(json.loads(path.read_text()))
