@@ -26,7 +26,7 @@ from search.status import clock_of
 from search.stores import DEFAULT, default_uri
 from trainables.card import is_model
 from trainables.errors import BadInput
-from trainables.files import checkpoint_epochs, checkpoint_folder, checkpoint_is_whole
+from trainables.files import checkpoint_epochs, checkpoint_folder, checkpoint_is_whole, weights_file
 
 MORE = {Stop.MINUTES: ("minutes", "--minutes +M"), Stop.GPU_HOURS: ("GPU-hours", "--set budget.gpu_hours=H")}
 
@@ -87,7 +87,8 @@ def finish_search(folder: Path, *, minutes: float | None = None, overrides: Sequ
         raise SpaceError(f"{minutes:g} is out of range; give a number above 0", place="--minutes")
     with folders.held(folder):
         record = read_record(folder)
-        if record.state == "complete" and is_model(folder / "model"):
+        kept = any(weights_file(folder, trial.number).exists() for trial in record.trials)
+        if record.state == "complete" and (is_model(folder / "model") or not kept):
             raise SpaceError("the search is complete; `best` shows what it found", place=str(folder))
         record = changed(record, overrides)
         tracking, progress = whole_uri(record, tracking), progress or Silent()

@@ -43,7 +43,7 @@ from trainables.fit import fit
 from trainables.models.pretrained import read_weights
 
 SPACES = Path(__file__).parents[1] / "spaces"
-TIMES = int(os.environ.get("FUZZ_TIMES", 10))
+TIMES = int(os.environ.get("FUZZ_TIMES", 5))
 FORMATS = {"PNG": "L", "JPEG": "RGB", "BMP": "P", "TIFF": "CMYK", "GIF": "P", "WEBP": "RGB", "PPM": "L"}
 
 
