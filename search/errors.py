@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import typing
+from pathlib import Path
 
 from trainables.errors import FULL, BadInput
 
@@ -72,6 +73,12 @@ def refused(problem: OSError) -> str:
     """Say what the system refused, and of which file."""
     place = f"{problem.filename}: " if problem.filename else ""
     return f"{place}{problem.strerror or problem}"
+
+
+def without_locks(folder: Path, problem: OSError) -> EnvironmentProblem:
+    """Say that the disk of ``folder``, such as one of Lustre mounted so, has no file locks."""
+    what = f"{folder}: its disk has no file locks ({problem.strerror})"
+    return EnvironmentProblem(f"{what}; mount it with them, or give another --results")
 
 
 def disk_is_full(problem: BaseException | None) -> bool:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from search.errors import EnvironmentProblem, SearchError, SpaceError, disk_is_full, state_after
+from search.errors import EnvironmentProblem, SearchError, SpaceError, disk_is_full, state_after, without_locks
 from search.redact import redacted
 from search.space import check_name
 from search.summary import checked
@@ -165,9 +165,8 @@ def held(folder: Path) -> Iterator[None]:
             lock.seek(0)
             what = f"the search is running in process {lock.read().strip() or 'unknown'}"
             raise SpaceError(f"{what}; wait for it, or stop it first", place=str(folder)) from None
-        except OSError as problem:  # such as of Lustre mounted without them
-            what = f"{folder}: its disk has no file locks ({problem.strerror})"
-            raise EnvironmentProblem(f"{what}; mount it with them, or give another --results") from None
+        except OSError as problem:
+            raise without_locks(folder, problem) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()} on {socket.gethostname()}\n")
         lock.flush()

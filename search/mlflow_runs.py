@@ -164,10 +164,8 @@ class Runs:
             raise refused(self._uri, f"experiment {name!r} was deleted there", "restore it, or set tracking.experiment")
         if found is not None:
             return found.experiment_id
-        served = urlsplit(self._uri).scheme.startswith("http")  # and the server knows where; a database would have ./mlruns
-        place = None if served else (results.resolve() / "artifacts").as_uri()
         try:
-            return self.client.create_experiment(name, place, tags=EXPERIMENT_TAGS)
+            return self.client.create_experiment(name, artifacts_of(self._uri, results), tags=EXPERIMENT_TAGS)
         except MlflowException:
             if (made := self.client.get_experiment_by_name(name)) is None:
                 raise
@@ -191,3 +189,8 @@ class Runs:
             return self.client.get_run(self.of_trial[trial.number]).info.lifecycle_stage == "deleted"
         except MlflowException as problem:
             return problem.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def artifacts_of(uri: str, results: Path) -> str | None:
+    """Return where the artifacts of a new experiment stand; None where a server knows. A database would have ./mlruns."""
+    return None if urlsplit(uri).scheme.startswith("http") else (results.resolve() / "artifacts").as_uri()

@@ -20,7 +20,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from search.errors import EnvironmentProblem, SpaceError, disk_is_full
+from search.errors import EnvironmentProblem, SpaceError, disk_is_full, without_locks
 from search.folder import unwritable
 from search.redact import redacted
 from search.space import Space
@@ -282,8 +282,7 @@ def one_at_a_time(uri: str) -> Iterator[None]:
         except OSError as problem:
             if problem.errno not in NO_LOCKS:
                 raise
-            what = f"{path.parent}: its disk has no file locks ({problem.strerror})"
-            raise EnvironmentProblem(f"{what}; mount it with them, or give another --results") from None
+            raise without_locks(path.parent, problem) from None
         if not path.exists() or not path.stat().st_size:
             _create(path)
         yield

@@ -31,7 +31,7 @@ from search.clock import Clock
 from search.endings import Ending, State
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
 from search.interrupt import Interrupts
-from search.mlflow_runs import Runs
+from search.mlflow_runs import artifacts_of
 from search.plan import make_plan
 from search.record import FILE, Recorder, begin_record, read_record
 from search.space import load_space
@@ -419,15 +419,11 @@ def test_a_server_with_a_certificate_of_its_own(server, nobody, tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("uri", "ours"),
-    [("postgresql+psycopg2://me@host/runs", True), ("mysql+pymysql://me@host/runs", True), ("sqlite:////tmp/runs.db", True),
+    [("postgresql+psycopg2://me@host/runs", True), ("mysql+pymysql://me@host/runs", True), ("sqlite:///runs.db", True),
      ("http://host:5000", False), ("https://host", False)],
 )
-def test_artifacts_stand_with_the_results_unless_a_server_takes_them(space_file, tmp_path, uri, ours):
-    runs = object.__new__(Runs)
-    runs._uri, runs._plan = uri, SimpleNamespace(space=load_space(space_file))
-    runs.client = SimpleNamespace(get_experiment_by_name=lambda name: None,
-                                  create_experiment=lambda name, place, tags: place)
-    assert runs._experiment(tmp_path) == ((tmp_path / "artifacts").as_uri() if ours else None)
+def test_artifacts_stand_with_the_results_unless_a_server_takes_them(tmp_path, uri, ours):
+    assert artifacts_of(uri, tmp_path) == ((tmp_path / "artifacts").as_uri() if ours else None)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
