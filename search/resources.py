@@ -162,7 +162,7 @@ def _joined(what: str, **where: Any) -> Iterator[Any]:
     try:
         yield ray
     finally:
-        ray.shutdown()
+        ray.shutdown(wait_for_processes=True)  # by itself it leaves one that takes longer than a second to die
 
 
 @contextmanager
