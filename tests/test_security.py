@@ -23,8 +23,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from search import cli
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
@@ -35,6 +37,7 @@ from search.record import read_record
 from search.redact import redacted
 from search.run import run_search
 from search.space import load_space
+from search.stores import default_store
 from tests.conftest import free_port, write_space
 from tests.data_files import png_of_size
 from tests.test_bad_inputs import trained
@@ -483,20 +486,36 @@ def test_the_network_of_a_search_here_is_run_wherever_its_model_is_named(here, i
     assert status == 2 and err.endswith(REFUSED.format("theirs:build"))
 
 
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory, images) -> tuple[Path, str]:
+    """A results folder with a model in MLflow, registered as `tiny` and as `other`, that needs `theirs.py`; its model id."""
+    results = tmp_path_factory.mktemp("registered")
+    uri = f"sqlite:///{results / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("tiny", artifact_location=(results / "artifacts").as_uri())
+    logged = client.create_logged_model(experiment, name="model")
+    client.log_model_artifacts(logged.model_id, str(model_with_code(results / "given", images, "theirs:build")))
+    client.finalize_logged_model(logged.model_id, "READY")
+    for name in ("tiny", "other"):
+        with default_store(uri):
+            version = mlflow.register_model(f"models:/{logged.model_id}", name)
+        client.set_registered_model_alias(name, "champion", version.version)
+    return results, logged.model_id
+
+
 @pytest.mark.parametrize(("uri", "network", "runs"), [
     ("models:/tiny@champion", "theirs:build", True),
-    ("models:/tiny/3", "theirs:build", True),
+    ("models:/tiny/1", "theirs:build", True),
     ("models:/tiny@champion", "simple_cnn", False),
     ("models:/other@champion", "theirs:build", False),
-    ("models:/m-0123", "theirs:build", False),
+    ("models:/{id}", "theirs:build", False),
 ])  # fmt: skip
-def test_a_registered_model_runs_the_network_of_the_search_of_its_name(uri, network, runs, here, images, capsys, monkeypatch):
-    given = model_with_code(here / "given", images, "theirs:build")
+def test_a_registered_model_runs_the_network_of_the_search_of_its_name(uri, network, runs, registered, here, images, capsys):
+    results, model_id = registered
+    shutil.copytree(results, here / "results")
     model_with_code(here / "results" / "tiny" / "model", images, network)
     (here / "results" / "tiny" / "search.json").write_text('{"name": "tiny", "state": "complete"}')
-    (here / "results" / "mlflow.db").touch()
-    monkeypatch.setattr("mlflow.artifacts.download_artifacts",
-                        lambda artifact_uri, dst_path: shutil.copytree(given, Path(dst_path) / "data"))
+    uri = uri.format(id=model_id)
     status, out, err = call("predict", uri, str(images / "left" / "00.png"), "--results", "results", capsys=capsys)
     assert Path("marker").exists() is runs is (status == 0)
     assert "00.png: left " in out if runs else err == f"search: error: {uri}: {REFUSED.format('theirs:build')}"
