@@ -1,4 +1,4 @@
-"""An MLflow server on PostgreSQL, both real: two searches at once, the server and its database killed in the middle."""
+"""PostgreSQL for MLflow, both real: a server on it that is killed in the middle, and a search that writes to it itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import free_port
 from tests.invariants import check
 from tests.mlflow_server import served
+from tests.test_cli import call
 from tests.test_resume import LONG, start, wait_for
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), default=None)
@@ -34,6 +35,7 @@ class Postgres:
         with open(self._data / "postgresql.conf", "a") as settings:
             settings.write(f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{place}'\n")
         self.uri = f"postgresql://mlflow@127.0.0.1:{self.port}/postgres"
+        self.mlflow = self.uri.replace("postgresql", "postgresql+psycopg2", 1)
 
     def start(self) -> None:
         self._call("pg_ctl", "-w", "-l", str(self._data / "log"), "start")
@@ -62,7 +64,7 @@ def postgres() -> Iterator[Postgres]:
 
 def test_two_searches_at_once_while_the_server_and_its_database_are_killed(postgres, space_file, tmp_path):
     results = tmp_path / "results"
-    with served(tmp_path, postgres.uri.replace("postgresql", "postgresql+psycopg2")) as server:
+    with served(tmp_path, postgres.mlflow) as server:
         words = ["run", str(space_file), "--results", str(results), "--tracking-uri", server.uri, "--trials", "24", *LONG]
         searches = {name: start(*words, "--name", name, mark=str(results)) for name in ("one", "two")}
         for name, process in searches.items():
@@ -77,3 +79,15 @@ def test_two_searches_at_once_while_the_server_and_its_database_are_killed(postg
         for name, process in searches.items():
             assert process.returncode == 0, said[name]
             check(results / name, 24, errors=said[name], store=postgres.uri)
+
+
+def test_a_search_that_writes_to_the_database_itself(postgres, space_file, images, tmp_path, monkeypatch, capsys):
+    """Its artifacts are in the results folder, where MLflow by itself would put them into the current one."""
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / "results"
+    assert call("run", str(space_file), "--results", str(results), "--tracking-uri", postgres.mlflow, capsys=capsys)[0] == 0
+    check(results / "tiny", 3, store=postgres.uri)
+    assert not (tmp_path / "mlruns").exists() and list((results / "artifacts").rglob("model.safetensors"))
+    words = ("predict", "models:/tiny@champion", str(images / "left" / "00.png"), "--tracking-uri", postgres.mlflow)
+    status, out, _ = call(*words, "--results", str(results), capsys=capsys)
+    assert status == 0 and "00.png: left " in out
