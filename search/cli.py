@@ -92,6 +92,8 @@ def parser() -> argparse.ArgumentParser:
     init.add_argument("-o", "--output", metavar="FILE", type=Path, help="the space file (default: the folder's name, here)")
     init.add_argument("--task", choices=("classification", "landmarks", "segmentation"),
                       help="what is to be found, where the data would do for several")
+    init.add_argument("--skip-unreadable", metavar="SHARE", type=float,
+                      help="share of the image files that may be unreadable and are left out (data.skip_unreadable)")
     run = add(commands, "run", run_command)
     run.add_argument("space", help="space file")
     run.add_argument("--name", help="name of the search (default: the space's)")
@@ -209,7 +211,7 @@ def check_command(given: argparse.Namespace) -> None:
 def init_command(given: argparse.Namespace) -> None:
     from search.init import init
 
-    made = init(given.place, given.output, given.task)
+    made = init(given.place, given.output, given.task, given.skip_unreadable)
     if given.json:
         return print_json(made)
     for remark in made["remarks"]:

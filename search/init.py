@@ -52,13 +52,14 @@ class Found:
     remarks: tuple[str, ...] = ()
 
 
-def init(place: Path, output: Path | None, task: str | None = None) -> dict[str, Any]:
+def init(place: Path, output: Path | None, task: str | None = None, skip_unreadable: float | None = None) -> dict[str, Any]:
     """Write a space file for the data at ``place``; return what `init --json` prints.
 
     Args:
         place: a folder of images, or a label file.
         output: the file, by default of the folder's name in the current directory; never overwritten.
         task: what is to be found, where the data would do for several.
+        skip_unreadable: the share of the image files that may be unreadable and are left out; the space file says so, too.
 
     Raises:
         SpaceError: nothing known is there, the data is wrong, or the file exists; nothing was written.
@@ -70,6 +71,8 @@ def init(place: Path, output: Path | None, task: str | None = None) -> dict[str,
         raise SpaceError("stands there already; give another -o, or remove it", place=str(output))
     try:
         found = look(place, task)
+        if skip_unreadable is not None:
+            found.data["skip_unreadable"] = skip_unreadable
         catalog = scan(DataConfig(**found.data))
         machine = this_machine(Resources())
     except BadInput as problem:
@@ -85,7 +88,7 @@ def init(place: Path, output: Path | None, task: str | None = None) -> dict[str,
         output.unlink()
         raise
     return {"space": str(output), "task": catalog.target.task, "images": len(catalog), plan.about.target.noun: plan.about.tally,
-            "remarks": list(found.remarks)}
+            "remarks": [*found.remarks, *plan.data_warnings]}
 
 
 # What the folder holds

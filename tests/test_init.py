@@ -119,6 +119,17 @@ def test_for_programs(tmp_path, capsys, monkeypatch):
     assert "# classes: bad 12, good 20." in (tmp_path / "parts.yaml").read_text()
 
 
+def test_unreadable_images_are_left_out_where_that_is_asked_for(tmp_path, capsys):
+    words = ["init", str(damaged(tmp_path)), "-o", str(tmp_path / "new.yaml"), "--skip-unreadable"]
+    assert cli.main([*words, "0.05"]) == 2
+    assert "1 image of 10 cannot be read, first dog/bad.png" in capsys.readouterr().err
+    assert cli.main([*words, "1.5"]) == 2
+    assert "data.skip_unreadable: 1.5 is out of range; give a number >= 0 and < 1\n" in capsys.readouterr().err
+    assert cli.main([*words, "0.1"]) == 0
+    assert "search: note: 1 of 10 images cannot be read and are left out: dog/bad.png\n" in capsys.readouterr().err
+    assert load_space(tmp_path / "new.yaml").data.skip_unreadable == 0.1
+
+
 def empty(root: Path) -> Path:
     (root / "empty").mkdir()
     return root / "empty"
