@@ -19,9 +19,10 @@ from trainables.data.cache import forget, moments, on_device
 from trainables.data.stream import batches
 from trainables.errors import BadInput, NotFinite
 from trainables.fit import EVALUATION_PIXELS, evaluate, fit, isolated, new_model, train_epoch
+from trainables.memory import release
 from trainables.models.normalize import network
 from trainables.precision import autocast, has_bf16
-from trainables.step import Step
+from trainables.step import Step, Steps
 from trainables.tasks import METRICS, Target
 from trainables.tasks.classification import Classification, confusion_scores
 from trainables.tasks.task import make_task
@@ -337,3 +338,20 @@ def test_gpu_never_waits_inside_an_epoch():
         evaluate(step, on_device(data, device).val)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_trial_that_is_too_large_for_the_gpu_leaves_it_to_the_next():
+    """F10: what the failed one had taken is free again, and the same process trains another."""
+    data, steps = make_data(pool=2100), Steps()
+    share = 2**28 / torch.cuda.get_device_properties(0).total_memory  # of which the weights of resnet18 and Adam's take 0.7
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            list(fit(make_config(architecture="resnet18", optimizer="adam", batch_size=1024), data, device="cuda", steps=steps))
+        release(steps)
+        assert torch.cuda.memory_allocated() < 2**26  # 32 MiB of it may be cuBLAS's workspace
+        assert len(list(fit(make_config(), data, device="cuda", steps=steps))) == 2
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
