@@ -24,6 +24,7 @@ from trainables.errors import BadInput
 from trainables.files import (
     checkpoint_epochs,
     checkpoint_folder,
+    of_trials,
     remove_checkpoint,
     remove_sealed,
     weights_file,
@@ -186,11 +187,18 @@ def holder(folder: Path) -> str | None:
 
 
 def tidy(folder: Path, trials: Trials) -> None:
-    """Remove what a search that was killed may have left: Ray's own files, half-written ones, and checkpoints that the record
-    knows not of."""
+    """Remove what a search that was killed may have left: Ray's own files, half-written ones, and what the record knows not of.
+
+    Those are checkpoints, and all that is kept of a trial, where the record has lost its end: another gets that number, and
+    with the same parameters would go on from the lost one's checkpoint.
+    """
     shutil.rmtree(folder / "ray", ignore_errors=True)
     for part in folder.glob("**/*.part"):
         part.unlink(missing_ok=True)
+    known = {trial.number for trial in trials}
+    for number, path in of_trials(folder):
+        if number not in known:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for trial in trials:
         place = checkpoint_folder(folder, trial.number)
         if trial.ending is not None:

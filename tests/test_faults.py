@@ -17,14 +17,16 @@ from sqlalchemy import event
 from search import folder, sqlite
 from search.errors import EnvironmentProblem, Interrupted, disk_is_full
 from search.folder import read_summary, summarised
-from search.record import read_record
+from search.record import FILE, read_record
 from search.resume import resume_search
 from search.run import run_search
 from search.space import load_space
 from search.study import create_study
 from search.trials import Trial, Trials
 from tests.conftest import Told
+from tests.faults.searches import Search
 from tests.invariants import check, query
+from trainables.files import of_trials
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +40,21 @@ def test_a_fault_costs_no_trial_and_no_row(fault, statuses):
     [toll] = json.loads(done.stdout.splitlines()[-1])[fault]
     assert (toll["lost"], toll["duplicates"], toll["orphans"], toll["broken"]) == (0, 0, 0, "")
     assert toll["statuses"][-1] == 0 and set(toll["statuses"][:-1]) == statuses
+
+
+@pytest.mark.slow
+def test_what_is_left_of_a_trial_that_the_record_has_lost_is_no_other_trials(tmp_path):
+    """The next one of its number has the same parameters, and would go on from the lost one's checkpoint; F15."""
+    search = Search(tmp_path)
+    search.wait(8)
+    search.kill()
+    assert [number for number, path in of_trials(search.folder) if path.parent.name == "checkpoints"] == [0, 1]
+    lines = (search.folder / FILE).read_bytes().splitlines(keepends=True)
+    kept = next(place for place, line in enumerate(lines) if b'"event": "begin"' in line)
+    (search.folder / FILE).write_bytes(b"".join(lines[:kept]))
+    search.resume()
+    search.end(0)
+    assert search.toll().broken == ""
 
 
 def fill() -> None:

@@ -28,7 +28,7 @@ from search import provenance
 from search.clock import Clock
 from search.endings import Stop
 from search.errors import EnvironmentProblem, Interrupted, SpaceError
-from search.folder import SUMMARY, find, held, read_summary, write_summary
+from search.folder import SUMMARY, find, held, read_summary, tidy, write_summary
 from search.models import find_model
 from search.plan import make_plan
 from search.progress import Silent
@@ -40,7 +40,7 @@ from search.stores import DEFAULT, default_uri, noted
 from tests.conftest import Told, write_images, write_space
 from tests.invariants import MARK, alive, check, query
 from tests.test_status import write_record
-from trainables.files import checkpoint_folder
+from trainables.files import checkpoint_folder, error_file, repeat_file, sealed_by, weights_file
 
 ROOT = Path(__file__).parent.parent
 LONG = ["--set", "schedule.max_epochs=60", "--set", "schedule.reduction_factor=2", "--set", "schedule.grace_period=20"]
@@ -129,6 +129,20 @@ def test_what_is_no_longer_as_it_was_is_said(space_file, tmp_path):
     space_file.write_text(space_file.read_text().replace("simple_cnn", "conv3_fc2"))
     line, grave = list(changes(record))[-1]
     assert "was edited since: the search goes on with what it began with" in line and not grave
+
+
+def test_nothing_is_kept_of_trials_that_the_record_knows_not_of(space_file, tmp_path):
+    folder = write_record(tmp_path / "tiny", space_file, problem=Interrupted(15))
+    [running] = (record := read_record(folder)).trials.running()
+    kept, lost = ([weights_file(folder, number), sealed_by(weights_file(folder, number)), repeat_file(folder, number, "b"),
+                   error_file(folder, number), checkpoint_folder(folder, number) / "1.json"]
+                  for number in (running.number, running.number + 1))
+    for path in (*kept, *lost):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    tidy(folder, record.trials)
+    assert all(path.exists() for path in kept) == (running.epoch >= 1) and not any(path.exists() for path in lost)
+    assert not checkpoint_folder(folder, running.number + 1).exists()
 
 
 def test_damaged_checkpoints_are_named(space_file, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,12 @@ def error_file(folder: str | Path, number: int, name: str = "") -> Path:
 def checkpoint_folder(folder: str | Path, number: int) -> Path:
     """Return where the checkpoints of trial ``number`` are kept while it runs."""
     return Path(folder) / "checkpoints" / f"{number:04d}"
+
+
+def of_trials(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the files and folders that are kept of trials, each behind the number of its trial."""
+    for path in sorted(path for kind in ("weights", "errors", "checkpoints") for path in (folder / kind).glob("[0-9]*")):
+        yield int(re.match("[0-9]+", path.name)[0]), path
 
 
 def checkpoint_epochs(folder: Path) -> list[int]:
