@@ -198,7 +198,7 @@ def tidy(folder: Path, trials: Trials) -> None:
     known = {trial.number for trial in trials}
     for number, path in of_trials(folder):
         if number not in known:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
     for trial in trials:
         place = checkpoint_folder(folder, trial.number)
         if trial.ending is not None:
