@@ -92,7 +92,7 @@ def test_what_is_no_formula_is_refused_at_once(text, expected):
     with pytest.raises(BadInput) as caught:
         Formula(text)
     assert expected in str(caught.value) and "\n" not in str(caught.value) and caught.value.key == "objective.formula"
-    assert time.perf_counter() - start < 10  # what is evaluated takes minutes, or never ends
+    assert time.perf_counter() - start < 1
 
 
 UNDEFINED = {
