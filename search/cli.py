@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     init.add_argument("-o", "--output", metavar="FILE", type=Path, help="the space file (default: the folder's name, here)")
     init.add_argument("--task", choices=("classification", "landmarks", "segmentation"),
                       help="what is to be found, where the data would do for several")
-    init.add_argument("--skip-unreadable", metavar="SHARE", type=float,
+    init.add_argument("--skip-unreadable", metavar="SHARE", type=float, default=0.0,
                       help="share of the image files that may be unreadable and are left out (data.skip_unreadable)")
     run = add(commands, "run", run_command)
     run.add_argument("space", help="space file")

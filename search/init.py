@@ -52,7 +52,7 @@ class Found:
     remarks: tuple[str, ...] = ()
 
 
-def init(place: Path, output: Path | None, task: str | None = None, skip_unreadable: float | None = None) -> dict[str, Any]:
+def init(place: Path, output: Path | None, task: str | None = None, skip_unreadable: float = 0.0) -> dict[str, Any]:
     """Write a space file for the data at ``place``; return what `init --json` prints.
 
     Args:
@@ -71,8 +71,7 @@ def init(place: Path, output: Path | None, task: str | None = None, skip_unreada
         raise SpaceError("stands there already; give another -o, or remove it", place=str(output))
     try:
         found = look(place, task)
-        if skip_unreadable is not None:
-            found.data["skip_unreadable"] = skip_unreadable
+        found.data["skip_unreadable"] = skip_unreadable
         catalog = scan(DataConfig(**found.data))
         machine = this_machine(Resources())
     except BadInput as problem:
